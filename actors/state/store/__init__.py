@@ -1,0 +1,1 @@
+"""The topology store: its interface, and the backends behind it."""

@@ -1,0 +1,44 @@
+"""open_store: the one way to a store, by its URL."""
+
+import logging
+from pathlib import Path
+
+from actors.state.store.interface import Store, StoreError
+from actors.state.store.sqlite.changes import LogBounds
+from actors.state.store.sqlite.delivery import Report
+from actors.state.store.sqlite.place import FilePlace, MemoryPlace
+from actors.state.store.sqlite.store import SqliteStore
+
+_KNOWN = "sqlite:///relative/path, sqlite:////absolute/path or memory:NAME"
+
+_log = logging.getLogger("ayatori.store")
+
+
+def _log_failure(message: str, cause: Exception) -> None:
+    _log.error(message, exc_info=cause)
+
+
+def open_store(
+    url: str, *, report: Report = _log_failure, log_bounds: LogBounds | None = None
+) -> Store:
+    """Open the store at `url`, making it if there is none. The caller closes it.
+
+    `report(message, cause)` is called on the store's thread when a listener raised or the store
+    could not be read there (which is tried again); by default it goes to the log `ayatori.store`.
+    `log_bounds` says how many changes are kept for watchers that lag.
+    Raises StoreError.
+    """
+    bounds = log_bounds or LogBounds()
+    scheme, colon, rest = url.partition(":")
+    if colon and scheme == "sqlite":
+        if not rest.startswith("///") or not rest[3:]:
+            raise StoreError(f"{url}: a path is missing, as in sqlite:////var/lib/ayatori/store.db")
+        path = Path(rest[3:]).absolute()
+        return SqliteStore(url, FilePlace(url, path), report, bounds)
+    if colon and scheme == "memory":
+        if not rest:
+            raise StoreError(f"{url}: a name is missing, as in memory:test")
+        return SqliteStore(url, MemoryPlace(url, rest), report, bounds)
+    if colon and scheme == "zookeeper":
+        raise StoreError(f"{url}: this version has no ZooKeeper store yet; use {_KNOWN}")
+    raise StoreError(f"{url}: unknown kind of store; use {_KNOWN}")

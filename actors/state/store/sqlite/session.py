@@ -1,0 +1,74 @@
+"""SqliteSession: an owner's lease, a row that any process removes when it is overdue."""
+
+import contextlib
+from collections.abc import Callable, Iterator
+
+from actors.state.store.interface import SessionLost
+from actors.state.store.sqlite.entries import (
+    end_overdue_sessions,
+    end_session,
+    put_entry,
+    remove_entry,
+    renew_session,
+    session_lives,
+)
+from actors.state.store.sqlite.writer import Transaction, Writer
+
+
+class SqliteSession:
+    """See Session in the store's interface."""
+
+    def __init__(
+        self, writer: Writer, owner: str, session: int, on_close: Callable[["SqliteSession"], None]
+    ) -> None:
+        self._writer = writer
+        self._owner = owner
+        self._session = session
+        self._on_close = on_close
+
+    @property
+    def owner(self) -> str:
+        """The name given to open_session."""
+        return self._owner
+
+    def put(self, table: str, key: bytes, value: bytes) -> int:
+        """Set this owner's entry; return its seq. Raises SessionLost, StoreError."""
+        with self._lease() as transaction:
+            entry = (table, key, value)
+            return put_entry(
+                transaction.connection, transaction.log, entry, self._owner, self._session
+            )
+
+    def remove(self, table: str, key: bytes, seq: int | None = None) -> bool:
+        """Remove this owner's entry; tell if it was there. Raises SessionLost, StoreError."""
+        with self._lease() as transaction:
+            return remove_entry(
+                transaction.connection, transaction.log, table, key, self._owner, seq
+            )
+
+    def keep_alive(self) -> None:
+        """Renew the lease. Raises SessionLost, StoreError."""
+        with self._lease() as transaction:
+            renew_session(transaction.connection, self._session, transaction.now)
+
+    def close(self) -> None:
+        """End the session; do nothing if it ended already. Raises StoreError."""
+        self._on_close(self)
+
+    def end(self) -> None:
+        """Remove the session and its entries. Raises StoreError."""
+        with self._writer.change() as transaction:
+            end_session(transaction.connection, transaction.log, self._session)
+
+    @contextlib.contextmanager
+    def _lease(self) -> Iterator[Transaction]:
+        """Open a transaction in which the lease holds."""
+        with self._writer.change() as transaction:
+            if session_lives(transaction.connection, self._session, transaction.now):
+                yield transaction
+                return
+            # Committed, so that its entries are gone by the time that the owner knows.
+            end_overdue_sessions(transaction.connection, transaction.log, transaction.now)
+        raise SessionLost(
+            f"the session of {self._owner} has ended: its lease ran out, or it was closed or replaced"
+        )
