@@ -59,7 +59,7 @@ class Route(Struct, frozen=True):
     weight: int = 100
 
 
-class Bridge(Struct, frozen=True, tag="bridge.1"):
+class Bridge(Struct, frozen=True, tag_field="object", tag="bridge.1"):
     """A virtual learning switch."""
 
     id: DeviceId
@@ -68,7 +68,7 @@ class Bridge(Struct, frozen=True, tag="bridge.1"):
     ports: tuple[Port, ...]
 
 
-class Router(Struct, frozen=True, tag="router.1"):
+class Router(Struct, frozen=True, tag_field="object", tag="router.1"):
     """A virtual router."""
 
     id: DeviceId
@@ -88,7 +88,7 @@ class Binding(Struct, frozen=True):
     kind: DeviceKind
 
 
-class Host(Struct, frozen=True, tag="host.1"):
+class Host(Struct, frozen=True, tag_field="object", tag="host.1"):
     """A host and the ports bound to its interfaces."""
 
     id: HostId
@@ -104,7 +104,7 @@ class Member(Struct, frozen=True):
     address: IpAddress
 
 
-class TunnelZone(Struct, frozen=True, tag="tunnel-zone.1"):
+class TunnelZone(Struct, frozen=True, tag_field="object", tag="tunnel-zone.1"):
     """Hosts that reach each other over one underlay network."""
 
     id: str
@@ -113,7 +113,7 @@ class TunnelZone(Struct, frozen=True, tag="tunnel-zone.1"):
     members: tuple[Member, ...]
 
 
-class PortGroup(Struct, frozen=True, tag="port-group.1"):
+class PortGroup(Struct, frozen=True, tag_field="object", tag="port-group.1"):
     """A named set of ports; a stateful one shares its flow state among its ports' hosts."""
 
     id: str
