@@ -16,8 +16,11 @@ class ExitStatus(enum.IntEnum):
 
 
 class CommandError(Exception):
-    """An expected failure; its message is the one line that the user sees."""
+    """An expected failure; its message is the one line that the user sees.
 
-    def __init__(self, message: str, status: ExitStatus = ExitStatus.FAILED) -> None:
+    `status` is an ExitStatus, or what shells use: 126 and 127 for a command that cannot run.
+    """
+
+    def __init__(self, message: str, status: int = ExitStatus.FAILED) -> None:
         super().__init__(message)
         self.status = status
