@@ -162,7 +162,7 @@ class Lab(Struct, frozen=True):
 class Document(Struct, frozen=True):
     """A whole topology document."""
 
-    ayatori: Literal[1]
+    ayatori: Annotated[Literal[1], Meta(extra={"what": "the version of the format"})]
     tunnel_zones: dict[Name, TunnelZone] = {}
     bridges: dict[Name, Bridge] = {}
     routers: dict[Name, Router] = {}

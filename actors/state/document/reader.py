@@ -79,6 +79,8 @@ class Reader:
                     return self._scalar(node, extra["scalar"])
                 if extra is not None and "one_or_many" in extra and isinstance(node, ScalarNode):
                     node = SequenceNode(node.line, node.column, (node,), 2, 2)
+                if isinstance(inner, inspect.LiteralType):
+                    return self._literal(node, inner.values, (extra or {}).get("what"))
                 return self._read(node, inner, path)
             case inspect.UnionType(types=types):
                 # The only unions here are with None: a key that may be left out.
@@ -127,13 +129,16 @@ class Reader:
             return self._wrong(node, f"expected a number from {low} to {high}, found {number}")
         return number
 
-    def _literal(self, node: Node, values: Iterable[str | int | bool | None]) -> object:
+    def _literal(
+        self, node: Node, values: Iterable[str | int | bool | None], what: str | None = None
+    ) -> object:
         choices = tuple(values)
         if isinstance(node, ScalarNode):
             found: str | int = _integer(node.text) if node.kind == "int" else node.text
             if node.kind in {"text", "int"} and found in choices:
                 return found
         wanted = " or ".join(str(choice) for choice in choices)
+        wanted = f"{what}, {wanted}" if what is not None else wanted
         return self._wrong(node, f"expected {wanted}, found {_found(node)}")
 
     def _tuple(self, node: Node, item_type: inspect.Type, path: Path) -> object:
