@@ -1,0 +1,162 @@
+"""Numbers of the Linux uapi that the codec uses, under their kernel names.
+
+From include/uapi/linux/netlink.h, genetlink.h and openvswitch.h (kernel 6.1).
+"""
+
+from typing import Final
+
+# netlink.h: message types, header flags, acknowledgement flags.
+NLMSG_NOOP: Final = 1
+NLMSG_ERROR: Final = 2
+NLMSG_DONE: Final = 3
+NLMSG_OVERRUN: Final = 4
+NLM_F_REQUEST: Final = 0x01
+NLM_F_MULTI: Final = 0x02
+NLM_F_ACK: Final = 0x04
+NLM_F_ECHO: Final = 0x08
+NLM_F_DUMP: Final = 0x300
+"""NLM_F_ROOT | NLM_F_MATCH: both bits ask for a dump."""
+NLM_F_REPLACE: Final = 0x100
+NLM_F_EXCL: Final = 0x200
+NLM_F_CREATE: Final = 0x400
+NLM_F_CAPPED: Final = 0x100
+"""On NLMSG_ERROR: only the header of the request is quoted."""
+NLA_TYPE_MASK: Final = 0x3FFF
+"""Without NLA_F_NESTED and NLA_F_NET_BYTEORDER."""
+
+# genetlink.h: the controller.
+GENL_ID_CTRL: Final = 0x10
+GENL_NAMSIZ: Final = 16
+CTRL_CMD_NEWFAMILY: Final = 1
+CTRL_CMD_GETFAMILY: Final = 3
+CTRL_ATTR_FAMILY_ID: Final = 1
+CTRL_ATTR_FAMILY_NAME: Final = 2
+CTRL_ATTR_VERSION: Final = 3
+CTRL_ATTR_HDRSIZE: Final = 4
+CTRL_ATTR_MAXATTR: Final = 5
+CTRL_ATTR_MCAST_GROUPS: Final = 7
+CTRL_ATTR_MCAST_GRP_NAME: Final = 1
+CTRL_ATTR_MCAST_GRP_ID: Final = 2
+CTRL_VERSION: Final = 2
+
+# openvswitch.h: datapaths.
+OVS_DATAPATH_FAMILY: Final = "ovs_datapath"
+OVS_DATAPATH_VERSION: Final = 2
+OVS_DP_CMD_NEW: Final = 1
+OVS_DP_CMD_DEL: Final = 2
+OVS_DP_CMD_GET: Final = 3
+OVS_DP_CMD_SET: Final = 4
+OVS_DP_ATTR_NAME: Final = 1
+OVS_DP_ATTR_UPCALL_PID: Final = 2
+OVS_DP_ATTR_STATS: Final = 3
+OVS_DP_ATTR_MEGAFLOW_STATS: Final = 4
+OVS_DP_ATTR_USER_FEATURES: Final = 5
+OVS_DP_F_UNALIGNED: Final = 1 << 0
+OVS_DP_F_VPORT_PIDS: Final = 1 << 1
+
+# openvswitch.h: packets.
+OVS_PACKET_FAMILY: Final = "ovs_packet"
+OVS_PACKET_VERSION: Final = 1
+OVS_PACKET_CMD_MISS: Final = 1
+OVS_PACKET_CMD_ACTION: Final = 2
+OVS_PACKET_CMD_EXECUTE: Final = 3
+OVS_PACKET_ATTR_PACKET: Final = 1
+OVS_PACKET_ATTR_KEY: Final = 2
+OVS_PACKET_ATTR_ACTIONS: Final = 3
+OVS_PACKET_ATTR_USERDATA: Final = 4
+OVS_PACKET_ATTR_PROBE: Final = 8
+OVS_PACKET_ATTR_HASH: Final = 11
+
+# openvswitch.h: virtual ports.
+OVS_VPORT_FAMILY: Final = "ovs_vport"
+OVS_VPORT_VERSION: Final = 1
+OVS_VPORT_CMD_NEW: Final = 1
+OVS_VPORT_CMD_DEL: Final = 2
+OVS_VPORT_CMD_GET: Final = 3
+OVS_VPORT_CMD_SET: Final = 4
+OVS_VPORT_TYPE_NETDEV: Final = 1
+OVS_VPORT_TYPE_INTERNAL: Final = 2
+OVS_VPORT_TYPE_GRE: Final = 3
+OVS_VPORT_TYPE_VXLAN: Final = 4
+OVS_VPORT_TYPE_GENEVE: Final = 5
+OVS_VPORT_ATTR_PORT_NO: Final = 1
+OVS_VPORT_ATTR_TYPE: Final = 2
+OVS_VPORT_ATTR_NAME: Final = 3
+OVS_VPORT_ATTR_OPTIONS: Final = 4
+OVS_VPORT_ATTR_UPCALL_PID: Final = 5
+OVS_VPORT_ATTR_STATS: Final = 6
+OVS_VPORT_ATTR_IFINDEX: Final = 8
+OVS_TUNNEL_ATTR_DST_PORT: Final = 1
+
+# openvswitch.h: flows.
+OVS_FLOW_FAMILY: Final = "ovs_flow"
+OVS_FLOW_VERSION: Final = 1
+OVS_FLOW_CMD_NEW: Final = 1
+OVS_FLOW_CMD_DEL: Final = 2
+OVS_FLOW_CMD_GET: Final = 3
+OVS_FLOW_CMD_SET: Final = 4
+OVS_FLOW_ATTR_KEY: Final = 1
+OVS_FLOW_ATTR_ACTIONS: Final = 2
+OVS_FLOW_ATTR_STATS: Final = 3
+OVS_FLOW_ATTR_TCP_FLAGS: Final = 4
+OVS_FLOW_ATTR_USED: Final = 5
+OVS_FLOW_ATTR_CLEAR: Final = 6
+OVS_FLOW_ATTR_MASK: Final = 7
+OVS_FLOW_ATTR_PROBE: Final = 8
+OVS_FLOW_ATTR_UFID: Final = 9
+OVS_FLOW_ATTR_UFID_FLAGS: Final = 10
+OVS_UFID_F_OMIT_KEY: Final = 1 << 0
+OVS_UFID_F_OMIT_MASK: Final = 1 << 1
+OVS_UFID_F_OMIT_ACTIONS: Final = 1 << 2
+UFID_LENGTH: Final = 16
+
+# enum ovs_key_attr
+OVS_KEY_ATTR_ENCAP: Final = 1
+OVS_KEY_ATTR_PRIORITY: Final = 2
+OVS_KEY_ATTR_IN_PORT: Final = 3
+OVS_KEY_ATTR_ETHERNET: Final = 4
+OVS_KEY_ATTR_VLAN: Final = 5
+OVS_KEY_ATTR_ETHERTYPE: Final = 6
+OVS_KEY_ATTR_IPV4: Final = 7
+OVS_KEY_ATTR_IPV6: Final = 8
+OVS_KEY_ATTR_TCP: Final = 9
+OVS_KEY_ATTR_UDP: Final = 10
+OVS_KEY_ATTR_ICMP: Final = 11
+OVS_KEY_ATTR_ICMPV6: Final = 12
+OVS_KEY_ATTR_ARP: Final = 13
+OVS_KEY_ATTR_ND: Final = 14
+OVS_KEY_ATTR_SKB_MARK: Final = 15
+OVS_KEY_ATTR_TUNNEL: Final = 16
+OVS_KEY_ATTR_SCTP: Final = 17
+OVS_KEY_ATTR_TCP_FLAGS: Final = 18
+OVS_KEY_ATTR_DP_HASH: Final = 19
+OVS_KEY_ATTR_RECIRC_ID: Final = 20
+OVS_KEY_ATTR_MPLS: Final = 21
+OVS_KEY_ATTR_CT_STATE: Final = 22
+OVS_KEY_ATTR_CT_ZONE: Final = 23
+OVS_KEY_ATTR_CT_MARK: Final = 24
+OVS_KEY_ATTR_CT_LABELS: Final = 25
+
+# enum ovs_tunnel_key_attr
+OVS_TUNNEL_KEY_ATTR_ID: Final = 0
+OVS_TUNNEL_KEY_ATTR_IPV4_SRC: Final = 1
+OVS_TUNNEL_KEY_ATTR_IPV4_DST: Final = 2
+OVS_TUNNEL_KEY_ATTR_TOS: Final = 3
+OVS_TUNNEL_KEY_ATTR_TTL: Final = 4
+OVS_TUNNEL_KEY_ATTR_DONT_FRAGMENT: Final = 5
+OVS_TUNNEL_KEY_ATTR_CSUM: Final = 6
+OVS_TUNNEL_KEY_ATTR_TP_SRC: Final = 9
+OVS_TUNNEL_KEY_ATTR_TP_DST: Final = 10
+OVS_TUNNEL_KEY_ATTR_IPV6_SRC: Final = 12
+OVS_TUNNEL_KEY_ATTR_IPV6_DST: Final = 13
+
+# enum ovs_action_attr and ovs_userspace_attr
+OVS_ACTION_ATTR_OUTPUT: Final = 1
+OVS_ACTION_ATTR_USERSPACE: Final = 2
+OVS_ACTION_ATTR_SET: Final = 3
+OVS_ACTION_ATTR_PUSH_VLAN: Final = 4
+OVS_ACTION_ATTR_POP_VLAN: Final = 5
+OVS_ACTION_ATTR_SET_MASKED: Final = 11
+OVS_ACTION_ATTR_TRUNC: Final = 13
+OVS_USERSPACE_ATTR_PID: Final = 1
+OVS_USERSPACE_ATTR_USERDATA: Final = 2
