@@ -85,7 +85,10 @@ class EntryPut(Struct, frozen=True):
 
 
 class EntryRemoved(Struct, frozen=True):
-    """The entry of that `seq` is gone: removed, replaced by its owner, or its owner's session ended."""
+    """The entry of that `seq` is gone: removed, replaced by its owner, or its owner's session ended.
+
+    When it was replaced, its removal comes right before the new put, in the same call.
+    """
 
     table: str
     key: bytes
@@ -101,7 +104,7 @@ class SnapshotComplete(Struct, frozen=True):
 
 
 class ObjectWatch(Struct, frozen=True):
-    """Watch one object, existing or not."""
+    """Watch one object. If it does not exist, the snapshot is an ObjectChanged that says so."""
 
     key: ObjectKey
 
@@ -178,8 +181,9 @@ class Store(Protocol):
     def watch(self, watch: Watch, listener: Listener) -> Callable[[], None]:
         """Deliver what is there, then SnapshotComplete, then every change in order, none missed.
 
-        Changes of one transaction arrive in one call of `listener` per watch. Returns a function
-        that ends the watch. Raises StoreError.
+        Changes of one transaction arrive in one call of `listener` per watch. A listener that
+        falls far behind is told the difference instead of every change between. Returns a
+        function that ends the watch. Raises StoreError.
         """
         ...
 

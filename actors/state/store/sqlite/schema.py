@@ -40,6 +40,14 @@ def check(url: str, connection: sqlite3.Connection) -> bool:
 
     Raises StoreError for another application's database or another version's.
     """
+    connection.execute("BEGIN")  # or another process might make the store between two questions
+    try:
+        return _is_store(url, connection)
+    finally:
+        connection.execute("ROLLBACK")
+
+
+def _is_store(url: str, connection: sqlite3.Connection) -> bool:
     application = connection.execute("PRAGMA application_id").fetchone()[0]
     version = connection.execute("PRAGMA user_version").fetchone()[0]
     tables = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
@@ -61,7 +69,7 @@ def prepare(url: str, connection: sqlite3.Connection) -> None:
         return
     connection.execute("BEGIN IMMEDIATE")
     try:
-        if not check(url, connection):  # another process may have been faster
+        if not _is_store(url, connection):  # another process may have been faster
             for statement in _TABLES:
                 connection.execute(statement)
             connection.execute(f"PRAGMA application_id = {_APPLICATION_ID}")
