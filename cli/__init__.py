@@ -1,0 +1,1 @@
+"""The `ayatori` command: its subcommands, the lab, and how commands fail."""

@@ -70,7 +70,7 @@ def _guarded(arguments: list[str]) -> int:
 
 def _dispatch(arguments: list[str]) -> int:
     if arguments[:1] == ["--version"]:
-        print(f"ayatori {metadata.version('ayatori')}")  # noqa: T201 - this is its output
+        print(f"ayatori {_version()}")  # noqa: T201 - this is its output
         return ExitStatus.OK
     import typer  # noqa: PLC0415
     from typer.main import get_command  # noqa: PLC0415
@@ -94,15 +94,24 @@ def _dispatch(arguments: list[str]) -> int:
     return ExitStatus.OK
 
 
+def _version() -> str:
+    try:
+        return metadata.version("ayatori")
+    except metadata.PackageNotFoundError:
+        return "(from its sources, not installed)"
+
+
 def _overview() -> "typer.Typer":  # type: ignore[name-defined]  # noqa: F821
     """Return an app that knows every command's name and help, for `--help` and misspellings."""
     import typer  # noqa: PLC0415
 
     app = typer.Typer(add_completion=False, rich_markup_mode=None)
 
-    @app.callback()
-    def ayatori(version: bool = typer.Option(False, "--version", help="Show the version.")) -> None:
-        """A distributed virtual network for Linux hosts, as an event-sourced actor system."""
+    @app.callback(help="A distributed virtual network for Linux hosts.")
+    def ayatori(
+        version: bool = typer.Option(False, "--version", help="Show the version."),
+    ) -> None:
+        pass
 
     for name, command in _COMMANDS.items():
         app.command(name, help=command.help)(lambda: None)

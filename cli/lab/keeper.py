@@ -21,7 +21,7 @@ from cli.lab import control, leftovers, namespaces
 from cli.lab.agents import Agent, stop
 from cli.lab.fabric import Fabric
 from cli.lab.links import LinkError
-from cli.lab.plan import AddHost, RemoveHost, RemoveMachine, Step, describe, plan
+from cli.lab.plan import AddHost, RemoveHost, RemoveMachine, Step, plan
 from cli.lab.registry import HostEntry, RunningLab, write_entry
 from cli.lab.state_folder import LabFiles
 from cli.lab.wanted import Lab
@@ -159,7 +159,7 @@ class Keeper:
         try:
             self._clear_the_way(steps)
             for step in steps:
-                _log.info("%s", describe(step))
+                _log.info("%s", step)
                 self._fabric.do(step)
                 if isinstance(step, AddHost):
                     self._add_agent(step.host.name)
@@ -171,7 +171,7 @@ class Keeper:
             self._publish()
             while self._fabric.remarks:
                 _log.warning("not allowed here: %s", self._fabric.remarks.pop())
-        return {"ok": True, "steps": [describe(step) for step in steps]}
+        return {"ok": True, "steps": [str(step) for step in steps]}
 
     def _clear_the_way(self, steps: tuple[Step, ...]) -> None:
         """End what runs in the hosts and machines that will go, all at once."""

@@ -63,7 +63,9 @@ class Namespace:
             self._route.link("add", ifname=name, kind="bridge")
             self._route.link("set", index=self._index(name), mtu=mtu, state="up")
 
-    def add_veth(self, name: str, far: "Namespace", far_name: str, mtu: int, mac: str | None) -> None:
+    def add_veth(
+        self, name: str, far: "Namespace", far_name: str, mtu: int, mac: str | None
+    ) -> None:
         """Make a veth pair, one end here, the other in `far` (with `mac`), both up.
 
         The pair is born in its two namespaces: no end is ever anywhere else. Raises LinkError.
@@ -173,7 +175,9 @@ class Namespace:
                 to = self._destination(message.get("RTA_DST"), message["dst_len"], family)
                 if message.get("RTA_TABLE") == _MAIN_TABLE and to not in destinations:
                     with self._doing(f"remove the route to {to}"):
-                        self._route.route("del", dst=str(to), oif=index, proto=_STATIC, family=family)
+                        self._route.route(
+                            "del", dst=str(to), oif=index, proto=_STATIC, family=family
+                        )
         for to, via, source in wanted:
             request: dict[str, str | int] = {"dst": str(to), "oif": index, "proto": _STATIC}
             request["family"] = socket.AF_INET if to.version == 4 else socket.AF_INET6

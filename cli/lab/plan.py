@@ -17,11 +17,17 @@ class RemoveMachine(Struct, frozen=True):
 
     name: str
 
+    def __str__(self) -> str:
+        return f"remove machine {self.name}"
+
 
 class UnplugMachine(Struct, frozen=True):
     """Take the far end of a machine's cable out of its host, keep the machine."""
 
     name: str
+
+    def __str__(self) -> str:
+        return f"unplug {self.name}"
 
 
 class RemoveHost(Struct, frozen=True):
@@ -29,11 +35,17 @@ class RemoveHost(Struct, frozen=True):
 
     name: str
 
+    def __str__(self) -> str:
+        return f"remove host {self.name}"
+
 
 class SetUnderlayMtu(Struct, frozen=True):
     """Change the MTU (bytes) of the underlay and every host's link to it."""
 
     mtu: int
+
+    def __str__(self) -> str:
+        return f"set the underlay's MTU to {self.mtu}"
 
 
 class AddHost(Struct, frozen=True):
@@ -41,17 +53,26 @@ class AddHost(Struct, frozen=True):
 
     host: Host
 
+    def __str__(self) -> str:
+        return f"add host {self.host.name}"
+
 
 class ChangeHost(Struct, frozen=True):
     """Change a host's underlay addresses and routes in place."""
 
     host: Host
 
+    def __str__(self) -> str:
+        return f"change host {self.host.name}"
+
 
 class AddMachine(Struct, frozen=True):
     """Make a machine, plugged in."""
 
     machine: Machine
+
+    def __str__(self) -> str:
+        return f"add machine {self.machine.name}"
 
 
 class PlugMachine(Struct, frozen=True):
@@ -61,6 +82,9 @@ class PlugMachine(Struct, frozen=True):
     port: str
     plug: Plug
 
+    def __str__(self) -> str:
+        return f"plug {self.name} into {self.port} at {self.plug.host}"
+
 
 class SetMachineLink(Struct, frozen=True):
     """Change MAC and MTU (bytes) of a machine's `eth0` in place."""
@@ -69,6 +93,9 @@ class SetMachineLink(Struct, frozen=True):
     mac: str
     mtu: int
 
+    def __str__(self) -> str:
+        return f"set {self.name} to MAC {self.mac}, MTU {self.mtu}"
+
 
 class SetMachineAddresses(Struct, frozen=True):
     """Change addresses and routes of a machine's `eth0` in place."""
@@ -76,6 +103,9 @@ class SetMachineAddresses(Struct, frozen=True):
     name: str
     addresses: tuple[str, ...]
     routes: tuple[Route, ...]
+
+    def __str__(self) -> str:
+        return f"set {self.name} to {', '.join(self.addresses) or 'no address'}"
 
 
 Step = (
@@ -98,7 +128,9 @@ def plan(old: Lab, new: Lab) -> tuple[Step, ...]:
     All that goes away goes first, so that an interface's or host's name is free before another
     takes it: two machines may swap their ports, a machine may leave a host that is removed.
     """
-    kept = [(old.machines[name], new.machines[name]) for name in new.machines if name in old.machines]
+    kept = [
+        (old.machines[name], new.machines[name]) for name in new.machines if name in old.machines
+    ]
     steps: list[Step] = [RemoveMachine(name) for name in old.machines if name not in new.machines]
     steps += [UnplugMachine(was.name) for was, now in kept if was.plug and was.plug != now.plug]
     steps += [RemoveHost(name) for name in old.hosts if name not in new.hosts]
@@ -151,30 +183,3 @@ def after(lab: Lab, step: Step) -> Lab:
         case _:
             assert_never(step)
     return replace(lab, hosts=hosts, machines=machines)
-
-
-def describe(step: Step) -> str:
-    """Say a step in a few words, for people."""
-    match step:
-        case RemoveMachine(name):
-            return f"remove machine {name}"
-        case UnplugMachine(name):
-            return f"unplug {name}"
-        case RemoveHost(name):
-            return f"remove host {name}"
-        case SetUnderlayMtu(mtu):
-            return f"set the underlay's MTU to {mtu}"
-        case AddHost(host):
-            return f"add host {host.name}"
-        case ChangeHost(host):
-            return f"change host {host.name}"
-        case AddMachine(machine):
-            return f"add machine {machine.name}"
-        case PlugMachine(name, port, plug):
-            return f"plug {name} into {port} at {plug.host}"
-        case SetMachineLink(name, mac, mtu):
-            return f"set {name} to MAC {mac}, MTU {mtu}"
-        case SetMachineAddresses(name, addresses, _):
-            return f"set {name} to {', '.join(addresses) or 'no address'}"
-        case _:
-            assert_never(step)

@@ -1,0 +1,267 @@
+"""`lab up`: builds a lab from a document, or changes the running one to it, and waits for it.
+
+Everything that can be refused is refused before the store or the lab is touched.
+"""
+
+import signal
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+from types import FrameType
+from typing import NamedTuple, NoReturn
+
+import msgspec
+
+from actors.state.document import (
+    Document,
+    DocumentError,
+    DocumentUnreadable,
+    apply_document,
+    load_document,
+)
+from actors.state.store.interface import Conflict, Store, StoreError
+from cli.errors import CommandError, ExitStatus
+from cli.lab import control
+from cli.lab.down import alone, tear_down
+from cli.lab.from_document import wanted_lab
+from cli.lab.launch import KEEPER, launch
+from cli.lab.logs import last_lines
+from cli.lab.registry import RunningLab, find_lab
+from cli.lab.state_folder import DEFAULT_NAME, LabFiles, check_socket_paths, lab_files
+from cli.lab.view import LabView, look, open_lab_store
+from cli.lab.wanted import Lab
+
+_BUILD_PATIENCE = 120.0
+"""Seconds that the keeper may take to build or change a lab, agents' stopping included."""
+_INTERVAL = 0.03
+"""Seconds between looks at a lab that comes up."""
+_TOO_MANY_ENDS = 3
+"""An agent that ended so often without having been ready will not come up by waiting."""
+_QUOTED_LINES = 5
+_TERMINATED = 128 + signal.SIGTERM
+
+
+class Request(NamedTuple):
+    """What `lab up` was asked for; `store` and `datapath` None mean: as the running lab has them."""
+
+    file: Path
+    name: str | None = None
+    store: str | None = None
+    datapath: str | None = None
+    timeout: float = 60.0
+    """Seconds to wait for agents and ports."""
+
+
+class Report(NamedTuple):
+    """What `lab up` did."""
+
+    lab: RunningLab
+    view: LabView
+    first: bool
+    seconds: float
+
+
+def up(
+    request: Request,
+    progress: Callable[[str], None],
+    keeper: tuple[str, ...] = KEEPER,
+) -> Report:
+    """Do `lab up`; `progress` is told what is being waited for. Raises CommandError.
+
+    A first `up` that cannot build its lab, or is interrupted, leaves nothing. One whose agents
+    do not come up leaves the lab, so that one can look why.
+    """
+    began = time.monotonic()
+    files = lab_files(request.name or DEFAULT_NAME)
+    datapath = _datapath(request.datapath)
+    store = None if request.store is None else _absolute(request.store)
+    document = _load(request.file)
+    order = _Order(files, document, wanted_lab(document), store, datapath)
+    check_socket_paths(files, tuple(order.wanted.hosts))
+    with _terminable():
+        running, first = _make(order, progress, keeper)
+        try:
+            view = _wait(running, request.timeout, progress)
+        except (KeyboardInterrupt, SystemExit):
+            if first:
+                with alone(files):
+                    tear_down(files)
+            raise
+    return Report(running, view, first, time.monotonic() - began)
+
+
+class _Order(NamedTuple):
+    """What is to be built where, once everything about it has been checked."""
+
+    files: LabFiles
+    document: Document
+    wanted: Lab
+    store: str | None
+    datapath: str | None
+
+
+def _make(
+    order: _Order, progress: Callable[[str], None], keeper: tuple[str, ...]
+) -> tuple[RunningLab, bool]:
+    """Build or change the lab; return it, and whether it is new."""
+    files = order.files
+    with alone(files):
+        running = find_lab(files.folder.name)
+        if running is not None:
+            _refuse_other_settings(running, order.store, order.datapath)
+            _build(running, order, progress)
+            return _started(files), False
+        try:
+            tear_down(files)  # what a killed keeper may have left
+            progress("starting the keeper")
+            store = order.store or f"sqlite:///{files.store}"
+            launch(files, files.folder.name, store, order.datapath or "soft", keeper)
+            _build(_started(files), order, progress)
+            return _started(files), True
+        except BaseException:
+            tear_down(files)
+            raise
+
+
+@contextmanager
+def _terminable() -> Iterator[None]:
+    """Let SIGTERM unwind the stack, as Ctrl-C does."""
+
+    def unwind(_number: int, _frame: FrameType | None) -> NoReturn:
+        raise SystemExit(_TERMINATED)
+
+    before = signal.signal(signal.SIGTERM, unwind)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _datapath(told: str | None) -> str | None:
+    match told:
+        case None | "soft":
+            return told
+        case "auto":
+            return "soft"
+        case "kernel":
+            raise CommandError("this version drives only the soft datapath", ExitStatus.USAGE)
+        case _:
+            raise CommandError(
+                f"no datapath is called {told!r}: soft, kernel or auto", ExitStatus.USAGE
+            )
+
+
+def _load(path: Path) -> Document:
+    try:
+        return load_document(path)
+    except DocumentUnreadable as error:
+        raise CommandError(str(error), ExitStatus.NOT_FOUND) from error
+    except DocumentError as error:
+        raise CommandError(str(error), ExitStatus.USAGE) from error
+
+
+def _absolute(url: str) -> str:
+    """Return the URL with an absolute path: the agents' working directory is another."""
+    if url.startswith("memory:"):
+        raise CommandError(
+            f"{url}: a store in memory is one process's, a lab has several", ExitStatus.USAGE
+        )
+    prefix = "sqlite:///"
+    if url.startswith(prefix) and url != prefix:
+        return prefix + str(Path(url.removeprefix(prefix)).absolute())
+    return url
+
+
+def _refuse_other_settings(running: RunningLab, store: str | None, datapath: str | None) -> None:
+    for what, has, told in (
+        ("store", running.store_url, store),
+        ("datapath", running.datapath, datapath),
+    ):
+        if told is not None and told != has:
+            raise CommandError(
+                f"lab {running.name} runs with the {what} {has}, not {told}:"
+                " `ayatori lab down` first",
+                ExitStatus.CONFLICT,
+            )
+
+
+def _started(files: LabFiles) -> RunningLab:
+    running = find_lab(files.folder.name)
+    if running is None:
+        raise CommandError(f"the lab {files.folder.name} is gone", ExitStatus.NOT_FOUND)
+    return running
+
+
+def _apply(store: Store, document: Document) -> None:
+    try:
+        apply_document(store, document)
+    except Conflict as error:
+        raise CommandError(str(error), ExitStatus.CONFLICT) from error
+    except StoreError as error:
+        raise CommandError(str(error), ExitStatus.NOT_FOUND) from error
+
+
+def _build(running: RunningLab, order: _Order, progress: Callable[[str], None]) -> None:
+    progress("applying the topology")
+    with closing(open_lab_store(running.store_url)) as store:
+        _apply(store, order.document)
+    progress("building namespaces")
+    request = {"op": "change", "lab": msgspec.to_builtins(order.wanted)}
+    reply, _ = control.call(running.files.control, request, _BUILD_PATIENCE)
+    if not reply["ok"]:
+        raise CommandError(f"{reply['error']} (see {running.files.log})")
+
+
+def _wait(running: RunningLab, timeout: float, progress: Callable[[str], None]) -> LabView:
+    deadline = time.monotonic() + timeout
+    with closing(open_lab_store(running.store_url)) as store:
+        while True:
+            view = look(running, store)
+            missing = _missing(view)
+            if not missing:
+                return view
+            progress("waiting: " + "; ".join(missing))
+            _refuse_crash_loops(running, view)
+            if time.monotonic() > deadline:
+                raise CommandError(
+                    f"after {timeout:g} s still missing: {'; '.join(missing)}"
+                    + _quote_logs(running, view),
+                    ExitStatus.TIMED_OUT,
+                )
+            time.sleep(_INTERVAL)
+
+
+def _missing(view: LabView) -> list[str]:
+    late = [f"the agent of {name}" for name, state in view.agents.items() if not state.ready]
+    late += [
+        f"port {machine.port} of {name} on {machine.host}"
+        for name, machine in view.machines.items()
+        if not machine.active
+    ]
+    return late
+
+
+def _refuse_crash_loops(running: RunningLab, view: LabView) -> None:
+    for name, state in view.agents.items():
+        if state.ends >= _TOO_MANY_ENDS:
+            log = running.hosts[name].log
+            said = last_lines(log, 1)
+            raise CommandError(
+                f"the agent of {name} keeps ending ({state.last_end}):"
+                f" {said[0] if said else 'it says nothing'} (all of it: {log})"
+            )
+
+
+def _quote_logs(running: RunningLab, view: LabView) -> str:
+    """Return the ends of the logs of the hosts where something is missing."""
+    hosts = {name for name, state in view.agents.items() if not state.ready}
+    hosts |= {
+        machine.host for machine in view.machines.values() if machine.host and not machine.active
+    }
+    quoted = []
+    for name in sorted(hosts & running.hosts.keys()):
+        log = running.hosts[name].log
+        quoted.append(f"\n{log}:")
+        quoted += [f"\n  {line}" for line in last_lines(log, _QUOTED_LINES) or ["(empty)"]]
+    return "".join(quoted)

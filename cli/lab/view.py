@@ -1,0 +1,75 @@
+"""What a running lab is like right now: the keeper's answer and the store's active ports, joined."""
+
+from contextlib import closing
+from typing import NamedTuple
+
+from actors.state.store.interface import Store, StoreError
+from actors.state.store.open import open_store
+from actors.state.tables import ACTIVE_TABLE, decode_active
+from actors.values import HostId, PortId, stable_id
+from cli.errors import CommandError, ExitStatus
+from cli.lab import control
+from cli.lab.agents import AgentState
+from cli.lab.registry import RunningLab
+
+_PATIENCE = 30.0
+"""Seconds: the keeper may be in the middle of a change."""
+
+
+class MachineView(NamedTuple):
+    """A machine: where its port is, and whether the port is active there."""
+
+    host: str | None
+    port: str
+    active: bool
+
+
+class LabView(NamedTuple):
+    """All agents and machines of a lab."""
+
+    agents: dict[str, AgentState]
+    machines: dict[str, MachineView]
+
+
+def active_ports(store: Store) -> dict[PortId, HostId]:
+    """Return where each active port is; of several hosts' claims the latest. Raises StoreError."""
+    ports = {}
+    for entry in store.entries(ACTIVE_TABLE):
+        try:
+            port, active = decode_active(entry.key, entry.value)
+        except ValueError:
+            continue  # another program's row: no port of ours
+        ports[port] = active.host
+    return ports
+
+
+def open_lab_store(url: str) -> Store:
+    """Open a store, which the caller closes. Raises CommandError NOT_FOUND."""
+    try:
+        return open_store(url)
+    except StoreError as error:
+        raise CommandError(str(error), ExitStatus.NOT_FOUND) from error
+
+
+def look_once(lab: RunningLab) -> LabView:
+    """Return how the lab is. Raises CommandError."""
+    with closing(open_lab_store(lab.store_url)) as store:
+        return look(lab, store)
+
+
+def look(lab: RunningLab, store: Store) -> LabView:
+    """Return how the lab is, its store being open already. Raises CommandError."""
+    reply, _ = control.call(lab.files.control, {"op": "status"}, _PATIENCE)
+    try:
+        active = active_ports(store)
+    except StoreError as error:
+        raise CommandError(str(error), ExitStatus.NOT_FOUND) from error
+    machines = {}
+    for name, machine in reply["machines"].items():
+        host, port = machine["host"], machine["port"]
+        where = active.get(PortId(stable_id("port", port)))
+        machines[name] = MachineView(
+            host, port, active=host is not None and where == stable_id("host", host)
+        )
+    agents = {name: AgentState(**state) for name, state in reply["hosts"].items()}
+    return LabView(agents, machines)
