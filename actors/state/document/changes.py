@@ -1,5 +1,6 @@
 """What an apply changes, in the users' words. Pure."""
 
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import Literal
 
@@ -111,10 +112,9 @@ def _facts(thing: TopologyObject, names: Mapping[str, str]) -> dict[str, str]:
         case Bridge() | Router():
             facts = {"admin_up": flow(thing.admin_up)}
             facts |= {f"port {port.name}": _port(port, names) for port in thing.ports}
-            for route in thing.routes if isinstance(thing, Router) else ():
-                text = _route(route, names)
-                count = sum(each.startswith(f"route {text}") for each in facts)
-                facts[f"route {text}" + f" (again, {count})" * bool(count)] = ""
+            if isinstance(thing, Router):
+                count: Counter[str] = Counter(_route(route, names) for route in thing.routes)
+                facts |= {f"route {route}": _times(times) for route, times in count.items()}
             return facts
         case Host():
             return {f"port {each.port_name}": f"on {each.interface}" for each in thing.bindings}
@@ -126,6 +126,10 @@ def _facts(thing: TopologyObject, names: Mapping[str, str]) -> dict[str, str]:
         case PortGroup():
             ports = {f"port {names.get(port, port)}": "" for port in thing.ports}
             return {"stateful": flow(thing.stateful), **ports}
+
+
+def _times(times: int) -> str:
+    return f"{times} times" if times > 1 else ""
 
 
 def _port(port: Port, names: Mapping[str, str]) -> str:

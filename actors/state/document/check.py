@@ -1,10 +1,11 @@
 """What a well-formed document may still get wrong: references, bindings, links, zones, groups."""
 
+import itertools
 from collections.abc import Iterator
 
 from actors.state.document.check_lab import check_lab
 from actors.state.document.check_routers import check_routers, wrong_unicast
-from actors.state.document.errors import Problem, nearest
+from actors.state.document.errors import MAX_PROBLEMS, Problem, nearest
 from actors.state.document.model import Document
 from actors.state.document.ports import NamedPort, ports_of
 from actors.state.document.reader import Path, Places
@@ -13,10 +14,15 @@ from actors.values import IpAddress
 
 
 def check(document: Document, places: Places) -> tuple[Problem, ...]:
-    """Return everything that is wrong with a document whose values are of the right types."""
+    """Return what is wrong with a document whose values are of the right types."""
+    return tuple(itertools.islice(_problems(document, places), MAX_PROBLEMS))
+
+
+def _problems(document: Document, places: Places) -> Iterator[Problem]:
     ports = ports_of(document)
-    problems = [Problem(*places.key(path), message) for path, message in unsupported(document)]
-    for findings in (
+    for path, message in unsupported(document):
+        yield Problem(*places.key(path), message)
+    for path, message in itertools.chain(
         _devices(document),
         _zones(document),
         _bindings(document, ports),
@@ -25,8 +31,7 @@ def check(document: Document, places: Places) -> tuple[Problem, ...]:
         _groups(document, ports),
         check_lab(document, ports),
     ):
-        problems += [Problem(*places.value(path), message) for path, message in findings]
-    return tuple(problems)
+        yield Problem(*places.value(path), message)
 
 
 def missing_port(name: str, ports: dict[str, NamedPort]) -> str | None:
@@ -110,9 +115,11 @@ def _links(ports: dict[str, NamedPort]) -> Iterator[tuple[Path, str]]:
 
 def _groups(document: Document, ports: dict[str, NamedPort]) -> Iterator[tuple[Path, str]]:
     for name, group in document.port_groups.items():
+        seen: set[str] = set()
         for index, port in enumerate(group.ports):
             path = ("port_groups", name, "ports", index)
             if (missing := missing_port(port, ports)) is not None:
                 yield path, missing
-            elif port in group.ports[:index]:
+            elif port in seen:
                 yield path, f"{port} is in this group already"
+            seen.add(port)

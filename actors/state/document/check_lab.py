@@ -7,7 +7,7 @@ from actors.state.document.errors import nearest
 from actors.state.document.model import Document, Lab, LabHost, Machine
 from actors.state.document.ports import NamedPort, links_of, ports_of
 from actors.state.document.reader import Path
-from actors.values import IpAddress, format_ip
+from actors.values import IpAddress, IpInterface, format_ip
 
 
 def with_hosts(document: Document, lab: Lab) -> Lab:
@@ -57,12 +57,14 @@ def _wrong_port(name: str, ports: dict[str, NamedPort], links: dict[str, str]) -
 
 
 def _addresses(path: Path, machine: Machine) -> Iterator[tuple[Path, str]]:
+    seen: set[IpInterface] = set()
     for index, interface in enumerate(machine.addresses):
         where = (*path, "address", index)
         if (wrong := wrong_interface(interface)) is not None:
             yield where, wrong
-        elif interface in machine.addresses[:index]:
+        elif interface in seen:
             yield where, f"{interface} is given twice"
+        seen.add(interface)
     gateways: list[tuple[Path, IpAddress]] = []
     if machine.gateway is not None:
         gateways.append(((*path, "gateway"), machine.gateway))

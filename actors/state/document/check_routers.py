@@ -5,6 +5,7 @@ from collections.abc import Iterator
 
 from actors.state.document.errors import nearest
 from actors.state.document.model import Document, Route, Router
+from actors.state.document.networks import ConnectedNetworks
 from actors.state.document.reader import Path
 from actors.values import IpAddress, IpInterface, format_ip
 
@@ -39,29 +40,32 @@ def wrong_interface(interface: IpInterface) -> str | None:
     return None
 
 
-def gateway_port(router: Router, via: IpAddress) -> str | None:
-    """Return the short name of the port whose network holds `via`."""
-    for name, port in router.ports.items():
-        if port.address.network.contains(via):
-            return name
-    return None
-
-
 def check_routers(document: Document) -> Iterator[tuple[Path, str]]:
     """Yield where each router is wrong, and how."""
     for name, router in document.routers.items():
         yield from _addresses(("routers", name, "ports"), router)
+        networks = ConnectedNetworks(router.ports)
+        own = {port.address.address for port in router.ports.values()}
         for index, route in enumerate(router.routes):
             path: Path = ("routers", name, "routes", index)
-            if not _families(route):
-                where = next(key for key, family in _values(route) if family != 4)
+            where = next((key for key, length in _values(route) if length != 4), None)
+            if where is not None:
                 yield (*path, where), f"{_NO_IPV6}: {where} has to be IPv4"
-            else:
-                yield from _route(path, name, router, route)
+                continue
+            yield from _action(path, name, router, route)
+            if route.via is None or route.action != "forward":
+                continue
+            if (wrong := wrong_unicast(route.via)) is not None:
+                yield (*path, "via"), f"a gateway cannot be {wrong}"
+            elif route.via in own:
+                yield (*path, "via"), f"{format_ip(route.via)} is this router's own address"
+            elif route.port is None and networks.port_of(route.via) is None:
+                via = format_ip(route.via)
+                yield (*path, "via"), f"no port of router {name!r} has {via} in its network"
 
 
 def _addresses(path: Path, router: Router) -> Iterator[tuple[Path, str]]:
-    seen: list[tuple[str, IpInterface]] = []
+    networks = ConnectedNetworks()
     for name, port in router.ports.items():
         address, where = port.address, (*path, name, "address")
         if len(address.address) != 4:
@@ -69,12 +73,10 @@ def _addresses(path: Path, router: Router) -> Iterator[tuple[Path, str]]:
             continue
         if (wrong := wrong_interface(address)) is not None:
             yield where, wrong
-        for other, earlier in seen:
-            wide, narrow = sorted((earlier, address), key=lambda each: each.length)
-            if wide.network.contains(narrow.address):
-                yield where, f"{address} overlaps {earlier} of port {other!r} of this router"
-                break
-        seen.append((name, address))
+        elif (other := networks.overlapping(address)) is not None:
+            earlier = router.ports[other].address
+            yield where, f"{address} overlaps {earlier} of port {other!r} of this router"
+        networks.add(name, address)
 
 
 def _values(route: Route) -> list[tuple[str, int]]:
@@ -86,26 +88,13 @@ def _values(route: Route) -> list[tuple[str, int]]:
     return values
 
 
-def _families(route: Route) -> bool:
-    return all(length == 4 for _, length in _values(route))
-
-
-def _route(path: Path, name: str, router: Router, route: Route) -> Iterator[tuple[Path, str]]:
+def _action(path: Path, name: str, router: Router, route: Route) -> Iterator[tuple[Path, str]]:
     if route.action != "forward":
         for key, given in (("via", route.via), ("port", route.port)):
             if given is not None:
                 yield (*path, key), f"a {route.action} route forwards nothing: leave {key} out"
-        return
-    if route.port is None and route.via is None:
+    elif route.port is None and route.via is None:
         yield path, "a forward route needs via or port"
-    if route.port is not None and route.port not in router.ports:
+    elif route.port is not None and route.port not in router.ports:
         message = f"router {name!r} has no port {route.port!r}{nearest(route.port, router.ports)}"
         yield (*path, "port"), message
-    if route.via is not None:
-        via = format_ip(route.via)
-        if (wrong := wrong_unicast(route.via)) is not None:
-            yield (*path, "via"), f"a gateway cannot be {wrong}"
-        elif any(port.address.address == route.via for port in router.ports.values()):
-            yield (*path, "via"), f"{via} is this router's own address"
-        elif route.port is None and gateway_port(router, route.via) is None:
-            yield (*path, "via"), f"no port of router {name!r} has {via} in its network"

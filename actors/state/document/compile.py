@@ -4,11 +4,11 @@ Ids follow from names, and everything but routes is sorted, so that the same net
 compiles to the same bytes.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 from actors.state import topology
 from actors.state.document import model
-from actors.state.document.check_routers import gateway_port
+from actors.state.document.networks import ConnectedNetworks
 from actors.state.document.ports import NamedPort, hosts_of, links_of, ports_of
 from actors.values import (
     DeviceId,
@@ -36,7 +36,7 @@ def compile_document(document: model.Document) -> tuple[topology.TopologyObject,
     return (
         *(_bridge(name, bridge, ports) for name, bridge in sorted(document.bridges.items())),
         *(_router(name, router, ports) for name, router in sorted(document.routers.items())),
-        *(_host(name, named) for name in sorted(hosts_of(document))),
+        *_hosts(document, named),
         *(_zone(name, zone) for name, zone in sorted(document.tunnel_zones.items())),
         *(_group(name, group) for name, group in sorted(document.port_groups.items())),
     )
@@ -103,19 +103,20 @@ def _bridge(name: str, bridge: model.Bridge, ports: Mapping[str, topology.Port])
 
 
 def _router(name: str, router: model.Router, ports: Mapping[str, topology.Port]) -> topology.Router:
+    networks = ConnectedNetworks(router.ports)
     return topology.Router(
         id=_device_id("router", name),
         name=name,
         admin_up=router.admin_up,
         ports=_ports(name, router.ports, ports),
-        routes=tuple(_route(name, router, route) for route in router.routes),
+        routes=tuple(_route(name, networks, route) for route in router.routes),
     )
 
 
-def _route(name: str, router: model.Router, route: model.Route) -> topology.Route:
+def _route(name: str, networks: ConnectedNetworks, route: model.Route) -> topology.Route:
     port = route.port
     if port is None and route.via is not None:
-        port = gateway_port(router, route.via)
+        port = networks.port_of(route.via)
     return topology.Route(
         to=route.to,
         source=route.source if route.source is not None else ANY_SOURCE,
@@ -126,19 +127,20 @@ def _route(name: str, router: model.Router, route: model.Route) -> topology.Rout
     )
 
 
-def _host(name: str, ports: Mapping[str, NamedPort]) -> topology.Host:
-    bindings = tuple(
-        topology.Binding(
-            port=port_id(full),
-            port_name=full,
-            interface=named.port.interface,
-            device=_device_id(named.kind, named.device),
-            kind=named.kind,
-        )
-        for full, named in sorted(ports.items())
-        if named.port.host == name and named.port.interface is not None
-    )
-    return topology.Host(id=host_id(name), name=name, bindings=bindings)
+def _hosts(document: model.Document, ports: Mapping[str, NamedPort]) -> Iterator[topology.Host]:
+    bindings: dict[str, list[topology.Binding]] = {name: [] for name in hosts_of(document)}
+    for full, named in sorted(ports.items()):
+        if named.port.host is not None and named.port.interface is not None:
+            binding = topology.Binding(
+                port=port_id(full),
+                port_name=full,
+                interface=named.port.interface,
+                device=_device_id(named.kind, named.device),
+                kind=named.kind,
+            )
+            bindings[named.port.host].append(binding)
+    for name, bound in sorted(bindings.items()):
+        yield topology.Host(id=host_id(name), name=name, bindings=tuple(bound))
 
 
 def _zone(name: str, zone: model.TunnelZone) -> topology.TunnelZone:

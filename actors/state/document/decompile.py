@@ -11,8 +11,8 @@ from typing import TypeVar
 
 from actors.state import topology
 from actors.state.document import model
-from actors.state.document.check_routers import gateway_port
 from actors.state.document.compile import ANY_SOURCE
+from actors.state.document.networks import ConnectedNetworks
 from actors.state.document.objects import ObjectError
 from actors.values import HostId, PortId, stable_mac
 
@@ -116,8 +116,8 @@ def _router(router: topology.Router, names: _Names) -> model.Router:
         _short(router.name, port): _router_port(port, names)
         for port in sorted(router.ports, key=_by_name)
     }
-    made = model.Router(ports=ports, admin_up=router.admin_up)
-    routes = tuple(_route(route, made, names) for route in router.routes)
+    networks = ConnectedNetworks(ports)
+    routes = tuple(_route(route, networks, names) for route in router.routes)
     return model.Router(ports=ports, routes=routes, admin_up=router.admin_up)
 
 
@@ -134,9 +134,9 @@ def _router_port(port: topology.Port, names: _Names) -> model.RouterPort:
     )
 
 
-def _route(route: topology.Route, router: model.Router, names: _Names) -> model.Route:
+def _route(route: topology.Route, networks: ConnectedNetworks, names: _Names) -> model.Route:
     port = names.port(route.port).partition("/")[2] if route.port is not None else None
-    if route.via is not None and gateway_port(router, route.via) == port:
+    if route.via is not None and networks.port_of(route.via) == port:
         port = None
     return model.Route(
         to=route.to,

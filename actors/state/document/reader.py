@@ -1,6 +1,6 @@
 """Nodes to typed values, driven by the types of `model.py`; remembers where each value stood.
 
-All that does not fit the types is collected, not only the first of it.
+What does not fit the types is collected, up to MAX_PROBLEMS, not only the first of it.
 """
 
 import re
@@ -9,7 +9,7 @@ from typing import TypeVar
 
 from msgspec import inspect
 
-from actors.state.document.errors import Problem, nearest
+from actors.state.document.errors import MAX_PROBLEMS, Problem, nearest
 from actors.state.document.nodes import MappingNode, Node, ScalarNode, SequenceNode
 from actors.state.document.scalars import Scalar, text_of
 
@@ -53,6 +53,10 @@ class _Missing:
 _MISSING = _Missing()
 
 
+class _EnoughProblems(Exception):  # noqa: N818 - the reader's own way out
+    """There are MAX_PROBLEMS."""
+
+
 class Reader:
     """Reads nodes; `problems` and `places` fill as it goes."""
 
@@ -63,14 +67,22 @@ class Reader:
     def read(self, node: Node, as_type: type[T]) -> T | None:
         """Return the value, or None when there were problems."""
         self.places.note((), node)
-        value = self._read(node, inspect.type_info(as_type), ())
+        try:
+            value = self._read(node, inspect.type_info(as_type), ())
+        except _EnoughProblems:
+            return None
         return value if isinstance(value, as_type) and not self.problems else None
 
     def _wrong(self, node: Node, message: str) -> _Missing:
-        self.problems.append(Problem(node.line, node.column, message))
+        return self._wrong_at((node.line, node.column), message)
+
+    def _wrong_at(self, place: tuple[int, int], message: str) -> _Missing:
+        self.problems.append(Problem(*place, message))
+        if len(self.problems) >= MAX_PROBLEMS:
+            raise _EnoughProblems
         return _MISSING
 
-    def _read(  # noqa: C901, PLR0911 - one case for each kind of type
+    def _read(  # noqa: C901, PLR0911, PLR0912 - one case for each kind of type
         self, node: Node, kind: inspect.Type, path: Path
     ) -> object:
         match kind:
@@ -191,8 +203,7 @@ class Reader:
         for name, field in fields.items():
             if field.required and field.name not in values:
                 where = self.places.key(path)
-                self.problems.append(Problem(*where, f"the key {name!r} is missing"))
-                values[field.name] = _MISSING
+                values[field.name] = self._wrong_at(where, f"the key {name!r} is missing")
         if any(isinstance(value, _Missing) for value in values.values()):
             return _MISSING
         made: object = kind.cls(**values)
