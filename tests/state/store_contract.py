@@ -581,6 +581,21 @@ class StoreContract:
         thread.join(PATIENCE)
         assert len(watcher.calls) == told
 
+    def test_close_from_within_a_listener_ends_the_watches(
+        self, store: Store, opener: Opener
+    ) -> None:
+        closing, told = opener(), threading.Event()
+
+        def listener(_: tuple[StoreEvent, ...]) -> None:
+            closing.close()
+            told.set()
+
+        closing.watch(KindWatch("bridge"), listener)
+        assert told.wait(PATIENCE)
+        store.transact((Create(BRIDGE, b""),))
+        with pytest.raises(StoreError, match="closed"):
+            closing.read(BRIDGE)
+
     def test_names_that_are_no_text_are_refused(self, store: Store) -> None:
         lone_surrogate = "\ud800"
         calls: tuple[Callable[[], object], ...] = (

@@ -106,11 +106,21 @@ def test_damaged_file_is_an_error_of_the_store(path: Path, url: str) -> None:
 def test_file_that_may_not_be_written_is_refused(path: Path, url: str) -> None:
     open_store(url).close()
     path.chmod(0o444)
-    path.parent.chmod(0o755)
-    for folder in path.parents[1:3]:
-        folder.chmod(0o755)
-    with _as_nobody(), pytest.raises(StoreError, match=r"cannot|read-only|permission"):
-        open_store(url).transact((Create(OBJECT, b""),))
+    with _passable(path), _as_nobody(), pytest.raises(StoreError, match="read-only"):
+        open_store(url)
+
+
+def test_file_that_may_not_be_read_is_refused(path: Path, url: str) -> None:
+    open_store(url).close()
+    path.chmod(0o000)
+    with _passable(path), _as_nobody(), pytest.raises(StoreError, match="cannot be opened"):
+        open_store(url)
+
+
+def test_folder_that_may_not_be_written_is_refused(path: Path, url: str) -> None:
+    path.parent.chmod(0o555)
+    with _passable(path), _as_nobody(), pytest.raises(StoreError, match="cannot create"):
+        open_store(url)
 
 
 def test_full_disk_is_named_and_the_store_stays_whole(path: Path, url: str) -> None:
@@ -240,3 +250,16 @@ def _as_nobody() -> Iterator[None]:
         yield
     finally:
         libc.setfsuid(before)
+
+
+@contextlib.contextmanager
+def _passable(path: Path) -> Iterator[None]:
+    """Let other users pass the folders that pytest keeps to its own."""
+    folders = {folder: folder.stat().st_mode for folder in path.parents[:3]}
+    for folder, mode in folders.items():
+        folder.chmod(stat.S_IMODE(mode) | 0o055)
+    try:
+        yield
+    finally:
+        for folder, mode in folders.items():
+            folder.chmod(stat.S_IMODE(mode))

@@ -21,7 +21,7 @@ from actors.state.store.interface import (
     Update,
 )
 from actors.state.store.open import open_store
-from actors.state.store.sqlite import waker
+from actors.state.store.sqlite import delivery, waker
 from actors.state.store.sqlite.changes import (
     ChangeWriter,
     FellBehind,
@@ -206,3 +206,17 @@ def test_watches_follow_other_stores_of_the_file_without_inotify(
     watcher.wait_for(EntryPut("t", b"key", b"value", "", 0))
     watching.close()
     writing.close()
+
+
+def test_listener_that_never_returns_does_not_keep_the_store_from_closing(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(delivery, "_STOP_SECONDS", 0.05)
+    reports: list[str] = []
+    store = open_store("memory:stuck", report=lambda message, _: reports.append(message))
+    watcher = _Held()
+    store.watch(TableWatch("t"), watcher)
+    watcher.wait_complete()
+    store.close()
+    assert "a listener hangs" in reports[0]
+    watcher.released.set()

@@ -31,7 +31,7 @@ from tests.state.store_recorder import Recorder
 
 KINDS, TABLES, OWNERS = ("bridge", "router"), ("mac", "arp"), ("h1", "h2")
 
-object_keys = st.builds(ObjectKey, st.sampled_from(KINDS), st.sampled_from("abc"))
+object_keys = st.builds(ObjectKey, st.sampled_from(KINDS), st.sampled_from(["a", "a\0", "é"]))
 values = st.binary(max_size=3)
 tables = st.sampled_from(TABLES)
 entry_keys = st.sampled_from([b"", b"\x00", b"key"])

@@ -145,7 +145,10 @@ def changes_after(
 def _change(row: tuple[int, int, int, str, bytes, str, int, bytes | None]) -> Change:
     _, _, what, scope, key, owner, number, data = row
     if what == _OBJECT:
-        return ObjectChanged(ObjectKey(scope, key.decode()), number, data)
+        try:
+            return ObjectChanged(ObjectKey(scope, key.decode()), number, data)
+        except UnicodeDecodeError as error:
+            raise StoreError(f"the change log is damaged at revision {row[0]}") from error
     if data is None or what not in {_PUT, _REMOVED}:
         raise StoreError(f"the change log is damaged at revision {row[0]}")
     kind = EntryPut if what == _PUT else EntryRemoved

@@ -5,6 +5,8 @@ process they belong to. It never stops for an error: it reports it and tries aga
 """
 
 import threading
+import time
+from collections import deque
 from collections.abc import Callable
 
 from actors.state.store.interface import Listener, StoreError, StoreEvent, Watch
@@ -19,6 +21,8 @@ Report = Callable[[str, Exception], None]
 _CHANGES_AT_ONCE = 500
 _LOOK_SECONDS = 0.25
 """How often to look for changes and overdue sessions though nothing woke the thread."""
+_GATHER_SECONDS = 0.001
+"""Rest after delivering, so that a rain of commits is taken by the pailful and not by the drop."""
 _RETRY_SECONDS = 1.0
 _STOP_SECONDS = 5.0
 """How long stop() waits for a listener to return."""
@@ -40,9 +44,11 @@ class Delivery:
         self._writer = writer
         self._report = report
         self._lock = threading.Lock()
-        self._new: tuple[Subscription, ...] = ()
+        self._new: deque[Subscription] = deque()
         self._subscriptions: dict[Watch, tuple[Subscription, ...]] = {}
         self._revision = 0  # all changes up to this one have been delivered
+        self._next_look = 0.0  # when to look for overdue sessions, by time.monotonic()
+        self._reported = ""
         self._stopping = False
         self._thread = threading.Thread(target=self._run, name=f"store {url}", daemon=True)
 
@@ -53,8 +59,7 @@ class Delivery:
     def subscribe(self, watch: Watch, listener: Listener) -> Callable[[], None]:
         """Add a subscription; return what ends it."""
         subscription = Subscription(watch, listener)
-        with self._lock:
-            self._new = (*self._new, subscription)
+        self._new.append(subscription)
         self._waker.wake()
 
         def unsubscribe() -> None:
@@ -68,8 +73,9 @@ class Delivery:
 
         return unsubscribe
 
-    def wake(self) -> None:
-        """Make the thread look now."""
+    def expect_session(self) -> None:
+        """Take note that there is a new session, whose lease may be a short one."""
+        self._next_look = 0.0
         self._waker.wake()
 
     def stop(self) -> None:
@@ -86,20 +92,40 @@ class Delivery:
     def _run(self) -> None:
         try:
             while not self._stopping:
-                self._waker.wait(self._work())
+                errors = [
+                    error
+                    # Each by itself: when the disk is full, watches go on.
+                    for error in map(self._try, (self._look, self._begin_new, self._follow))
+                    if error is not None
+                ]
+                if not errors:
+                    self._reported = ""
+                    self._waker.wait(max(0.0, self._next_look - time.monotonic()))
+                    continue
+                if str(errors[0]) != self._reported:  # once, not at every try
+                    self._reported = str(errors[0])
+                    self._report(f"{errors[0]} (trying again)", errors[0])
+                self._waker.wait(_RETRY_SECONDS)
         finally:
             self._waker.close()
 
-    def _work(self) -> float:
-        """Do all there is to do; return for how many seconds to sleep."""
+    @staticmethod
+    def _try(work: Callable[[], None]) -> StoreError | None:
         try:
-            until_overdue = self._writer.end_overdue()
-            self._begin_new()
-            self._follow()
+            work()
         except StoreError as error:
-            self._report(f"{error} (watches are delayed, trying again)", error)
-            return _RETRY_SECONDS
-        return _LOOK_SECONDS if until_overdue is None else min(_LOOK_SECONDS, until_overdue)
+            return error
+        return None
+
+    def _look(self) -> None:
+        """End overdue sessions, now and then: a commit wakes the thread far more often."""
+        now = time.monotonic()
+        if now < self._next_look:
+            return
+        self._next_look = now + _LOOK_SECONDS
+        left = self._writer.end_overdue()
+        if left is not None:
+            self._next_look = min(self._next_look, now + left)
 
     def _begin_new(self) -> None:
         while self._new and not self._stopping:
@@ -108,7 +134,7 @@ class Delivery:
                 picture = subscription.look(connection)
             events = subscription.snapshot(picture)
             with self._lock:
-                self._new = self._new[1:]
+                self._new.popleft()
                 if not self._subscriptions:
                     self._revision = subscription.revision
                 others = self._subscriptions.get(subscription.watch, ())
@@ -122,11 +148,13 @@ class Delivery:
                 batches = changes_after(connection, self._revision, _CHANGES_AT_ONCE)
             if isinstance(batches, FellBehind):
                 self._catch_up()
-            elif not batches:
-                return
-            else:
-                for batch in batches:
-                    self._deliver(batch)
+                continue
+            for batch in batches:
+                self._deliver(batch)
+            if sum(len(batch.changes) for batch in batches) < _CHANGES_AT_ONCE:
+                if batches:
+                    time.sleep(_GATHER_SECONDS)
+                return  # a later commit wakes the thread again
 
     def _deliver(self, batch: Batch) -> None:
         outgoing: dict[Subscription, list[StoreEvent]] = {}
@@ -142,7 +170,9 @@ class Delivery:
     def _catch_up(self) -> None:
         """Tell every listener the difference, since the log does not reach back far enough."""
         reached: int | None = None
-        for subscriptions in tuple(self._subscriptions.values()):
+        with self._lock:
+            everyone = tuple(self._subscriptions.values())
+        for subscriptions in everyone:
             for subscription in subscriptions:
                 with self._database.reading() as connection:
                     picture = subscription.look(connection)

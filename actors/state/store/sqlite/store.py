@@ -130,7 +130,7 @@ class SqliteStore:
         session = SqliteSession(self._writer, owner, id_, self._end_session)
         with self._lock:
             self._sessions.append(session)
-        delivery.wake()  # it does not know of this deadline yet
+        delivery.expect_session()
         return session
 
     def close(self) -> None:
