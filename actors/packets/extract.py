@@ -33,7 +33,8 @@ _ETHERTYPE_MIN: Final = 0x0600
 _CFI: Final = 0x1000
 _ZERO_V4: Final = IpAddress(bytes(4))
 _ZERO_V6: Final = IpAddress(bytes(16))
-_NO_L3: Final = (_ZERO_V4, _ZERO_V4, 0, 0, 0, FRAG_NONE)
+_BAD_IPV4: Final = (_ZERO_V4, _ZERO_V4, 0, 0, 0, FRAG_NONE, 0)
+_NO_L4: Final = (0, 0, 0)
 
 _TCP_PROTO: Final = 6
 _UDP_PROTO: Final = 17
@@ -73,35 +74,30 @@ def flow_key_of(frame: bytes, in_port: int, tunnel: TunnelKey | None = None) -> 
     if ethertype < _ETHERTYPE_MIN:
         ethertype, at = _behind_snap(frame, at, size)
     if ethertype == 0x0800:
-        if size < at + 20:
-            l3 = _NO_L3
-            l4 = 0, 0, 0
-        else:
-            first, tos, fragment, ttl, proto, src, dst = _IPV4(frame, at)
-            length = (first & 0x0F) << 2
-            if length < 20 or size < at + length:
-                l3 = _NO_L3
-                l4 = 0, 0, 0
-            elif fragment & 0x1FFF:
-                l3 = src, dst, proto, tos, ttl, FRAG_LATER
-                l4 = 0, 0, 0
-            else:
-                frag = FRAG_FIRST if fragment & 0x2000 else FRAG_NONE
-                l3 = src, dst, proto, tos, ttl, frag
-                l4 = _transport(frame, at + length, size, proto, _ICMP_PROTO)
+        src, dst, proto, tos, ttl, frag, l4 = _ipv4(frame, at, size)
+        l4_src, l4_dst, flags = _transport(frame, l4, size, proto, _ICMP_PROTO) if l4 else _NO_L4
         return FlowKey(
             in_port, tunnel, eth_src, eth_dst, ethertype, tci, tpid, inner_tci, inner_tpid,
-            *l3, 0, *l4,
+            src, dst, proto, tos, ttl, frag, 0, l4_src, l4_dst, flags,
         )  # fmt: skip
-    if ethertype == 0x86DD:
-        upper = _ipv6(frame, at, size)
-    elif ethertype in (0x0806, 0x8035):
-        upper = _arp(frame, at, size)
-    else:
-        upper = _NOTHING
+    above = _UPPER.get(ethertype)
+    upper = _NOTHING if above is None else above(frame, at, size)
     return FlowKey(
         in_port, tunnel, eth_src, eth_dst, ethertype, tci, tpid, inner_tci, inner_tpid, *upper
     )  # fmt: skip
+
+
+def _ipv4(frame: bytes, at: int, size: int) -> tuple[IpAddress, IpAddress, int, int, int, int, int]:
+    """Return addresses, protocol, ToS, TTL, fragment type and transport offset (0: none)."""
+    if size < at + 20:
+        return _BAD_IPV4
+    first, tos, fragment, ttl, proto, src, dst = _IPV4(frame, at)
+    length = (first & 0x0F) << 2
+    if length < 20 or size < at + length:
+        return _BAD_IPV4
+    if fragment & 0x1FFF:
+        return src, dst, proto, tos, ttl, FRAG_LATER, 0
+    return src, dst, proto, tos, ttl, FRAG_FIRST if fragment & 0x2000 else FRAG_NONE, at + length
 
 
 # FlowKey's fields from ip_src on.
@@ -228,3 +224,6 @@ def _neighbour(frame: bytes, at: int, size: int, code: int) -> tuple[bytes, byte
             tll = frame[at + 2 : at + 8]
         at += length
     return target, sll, tll
+
+
+_UPPER: Final = {0x86DD: _ipv6, 0x0806: _arp, 0x8035: _arp}

@@ -99,13 +99,15 @@ def may_answer_with_error(frame: bytes, key: FlowKey) -> bool:
     """
     if key.ethertype != ETHERTYPE_IPV4 or len(key.ip_src) != 4 or len(key.ip_dst) != 4:
         return False
-    if key.eth_dst[0] & 1 or key.ip_frag == FRAG_LATER:
+    # Source: zero network, loopback, multicast, reserved and broadcast name no single host.
+    bad_source = key.ip_src[0] in (0, 127) or key.ip_src[0] >= 224
+    to_many = bool(key.eth_dst[0] & 1) or key.ip_dst[0] >= 224
+    if bad_source or to_many or key.ip_frag == FRAG_LATER:
         return False
-    if key.ip_dst[0] >= 224:
-        return False
-    # Zero network, loopback, multicast, reserved and broadcast (RFC 1812 4.3.2.7).
-    if key.ip_src[0] in (0, 127) or key.ip_src[0] >= 224:
-        return False
+    return _is_valid_and_no_icmp_error(frame)
+
+
+def _is_valid_and_no_icmp_error(frame: bytes) -> bool:
     try:
         header = parse_ipv4(frame)
     except PacketError:

@@ -78,7 +78,7 @@ def udp_datagram(src_ip: bytes, dst_ip: bytes, src: int, dst: int, payload: byte
     return b"".join((bare[:6], checksum.to_bytes(2), bare[8:]))
 
 
-def tcp_segment(
+def tcp_segment(  # noqa: PLR0913 - the fields of one header
     src_ip: bytes,
     dst_ip: bytes,
     src: int,

@@ -7,7 +7,7 @@ refuses a masked tunnel), as validate_set() in net/openvswitch/flow_netlink.c ac
 
 import struct
 from collections.abc import Callable
-from typing import Final
+from typing import Any, Final
 
 from msgspec import Struct
 
@@ -27,6 +27,8 @@ from actors.datapath.odp.rewrites import (
     SetUdp,
     decode_rewrite,
     encode_rewrite,
+    encode_set_ethernet,
+    encode_set_ipv4,
 )
 from actors.datapath.odp.shape import TUNNEL_LENGTHS, KeyNode, tunnel_reader
 from actors.packets.flow_key import TunnelKey
@@ -57,6 +59,8 @@ _CFI: Final = 0x1000
 _MIN_TRUNC: Final = 14
 """The kernel keeps at least an Ethernet header (ETH_HLEN)."""
 _OUTPUT = struct.Struct("=HHI")
+_SET_TUNNEL = struct.Struct("=HHHH")
+_TUNNEL: Final = c.OVS_KEY_ATTR_TUNNEL
 _PUSH_VLAN = struct.Struct(">HH")
 
 
@@ -105,7 +109,7 @@ def encode_actions(actions: tuple[Action, ...]) -> bytes:
 
     Raises OdpError if a field is out of range or the list is longer than the kernel takes.
     """
-    encoded = b"".join([_encode(action) for action in actions])
+    encoded = b"".join([_ENCODERS[type(action)](action) for action in actions])
     if len(encoded) > MAX_ACTIONS_LENGTH:
         raise OdpError(f"{len(encoded)} bytes of actions are more than {MAX_ACTIONS_LENGTH}")
     return encoded
@@ -124,36 +128,39 @@ def decode_actions(raw: bytes) -> tuple[Action, ...]:
     return tuple(actions)
 
 
-def _encode(action: Action) -> bytes:  # noqa: PLR0911 - one return a kind
-    match action:
-        case Output(port):
-            if not 0 <= port <= 0xFFFFFFFF:
-                raise OdpError(f"port {port} does not fit 32 bits")
-            return _OUTPUT.pack(8, c.OVS_ACTION_ATTR_OUTPUT, port)
-        case SetTunnel(tunnel):
-            return _set_tunnel(tunnel)
-        case Userspace(pid, userdata):
-            body = u32(c.OVS_USERSPACE_ATTR_PID, pid)
-            if userdata:
-                body += attribute(c.OVS_USERSPACE_ATTR_USERDATA, userdata)
-            return attribute(c.OVS_ACTION_ATTR_USERSPACE, body)
-        case PushVlan(tpid, tci):
-            return attribute(c.OVS_ACTION_ATTR_PUSH_VLAN, _push_vlan(tpid, tci))
-        case PopVlan():
-            return attribute(c.OVS_ACTION_ATTR_POP_VLAN, b"")
-        case Trunc(max_length):
-            if max_length < _MIN_TRUNC:
-                raise OdpError(f"a packet cannot be cut to {max_length} bytes")
-            return u32(c.OVS_ACTION_ATTR_TRUNC, max_length)
-        case _:
-            return attribute(c.OVS_ACTION_ATTR_SET_MASKED, encode_rewrite(action))
+def _encode_output(action: Output) -> bytes:
+    if not 0 <= action.port <= 0xFFFFFFFF:
+        raise OdpError(f"port {action.port} does not fit 32 bits")
+    return _OUTPUT.pack(8, c.OVS_ACTION_ATTR_OUTPUT, action.port)
 
 
-def _set_tunnel(tunnel: TunnelKey) -> bytes:
-    if not any(tunnel.dst):
+def _encode_set_tunnel(action: SetTunnel) -> bytes:
+    if not any(action.tunnel.dst):
         raise OdpError("the kernel refuses a tunnel without a destination address")
-    nested = attribute(c.OVS_KEY_ATTR_TUNNEL, encode_tunnel(tunnel))
-    return attribute(c.OVS_ACTION_ATTR_SET, nested)
+    nested = encode_tunnel(action.tunnel)
+    length = len(nested)
+    return _SET_TUNNEL.pack(length + 8, c.OVS_ACTION_ATTR_SET, length + 4, _TUNNEL) + nested
+
+
+def _encode_userspace(action: Userspace) -> bytes:
+    body = u32(c.OVS_USERSPACE_ATTR_PID, action.pid)
+    if action.userdata:
+        body += attribute(c.OVS_USERSPACE_ATTR_USERDATA, action.userdata)
+    return attribute(c.OVS_ACTION_ATTR_USERSPACE, body)
+
+
+def _encode_push_vlan(action: PushVlan) -> bytes:
+    return attribute(c.OVS_ACTION_ATTR_PUSH_VLAN, _push_vlan(action.tpid, action.tci))
+
+
+def _encode_pop_vlan(_: PopVlan) -> bytes:
+    return attribute(c.OVS_ACTION_ATTR_POP_VLAN, b"")
+
+
+def _encode_trunc(action: Trunc) -> bytes:
+    if action.max_length < _MIN_TRUNC:
+        raise OdpError(f"a packet cannot be cut to {action.max_length} bytes")
+    return u32(c.OVS_ACTION_ATTR_TRUNC, action.max_length)
 
 
 def _push_vlan(tpid: int, tci: int) -> bytes:
@@ -245,4 +252,22 @@ _DECODERS: Final[dict[int, Callable[[bytes], Action]]] = {
     c.OVS_ACTION_ATTR_POP_VLAN: _decode_pop_vlan,
     c.OVS_ACTION_ATTR_SET_MASKED: _decode_set_masked,
     c.OVS_ACTION_ATTR_TRUNC: _decode_trunc,
+}
+
+# By type, since a chain of tests would cost more than the packing. The argument is the type of
+# the table's own key, which no annotation can say.
+_ENCODERS: Final[dict[type, Callable[[Any], bytes]]] = {
+    Output: _encode_output,
+    Userspace: _encode_userspace,
+    PushVlan: _encode_push_vlan,
+    PopVlan: _encode_pop_vlan,
+    SetTunnel: _encode_set_tunnel,
+    Trunc: _encode_trunc,
+    SetEthernet: encode_set_ethernet,
+    SetIpv4: encode_set_ipv4,
+    SetIpv6: encode_rewrite,
+    SetTcp: encode_rewrite,
+    SetUdp: encode_rewrite,
+    SetPriority: encode_rewrite,
+    SetSkbMark: encode_rewrite,
 }

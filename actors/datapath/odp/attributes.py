@@ -68,7 +68,11 @@ def u16(kind: int, value: int) -> bytes:
 
 def string(kind: int, text: str, limit: int) -> bytes:
     """Return an attribute that holds text and its NUL, at most `limit` bytes with it."""
-    encoded = text.encode()
+    # Interface names are bytes to the kernel; what is no UTF-8 travels as surrogates.
+    try:
+        encoded = text.encode(errors="surrogateescape")
+    except UnicodeEncodeError as error:
+        raise OdpError(f"{text!r} is no name") from error
     if not encoded or b"\0" in encoded or len(encoded) >= limit:
         raise OdpError(f"{text!r} is no name of 1 to {limit - 1} bytes")
     return attribute(kind, encoded + b"\0")
@@ -95,7 +99,4 @@ def read_string(payload: bytes, limit: int) -> str:
     name = payload.removesuffix(b"\0")
     if not name or b"\0" in name or len(name) >= limit:
         raise OdpError("a name attribute is empty, too long or holds a NUL")
-    try:
-        return name.decode()
-    except UnicodeDecodeError as error:
-        raise OdpError("a name attribute is not UTF-8") from error
+    return name.decode(errors="surrogateescape")

@@ -34,13 +34,26 @@ _AFTER_IN_PORT: Final = b"".join(
 _IN_PORT = struct.Struct("=HHI")
 _NATIVE_HEADER = struct.Struct("=HH")
 _BE16 = struct.Struct(">H")
-_BE64 = struct.Struct(">Q")
 _IPV4 = struct.Struct(">4s4sBBBB")
 _IPV6 = struct.Struct(">16s16sIBBBB")
 _ARP = struct.Struct(">4s4sH6s6s2x")
 _ND = struct.Struct(">16s6s6s")
 _PORTS = struct.Struct(">HH")
 _TYPE_CODE = struct.Struct(">BB")
+
+_TUNNEL_ID: Final = _NATIVE_HEADER.pack(12, c.OVS_TUNNEL_KEY_ATTR_ID)
+_TUNNEL_SRC: Final = {
+    4: _NATIVE_HEADER.pack(8, c.OVS_TUNNEL_KEY_ATTR_IPV4_SRC),
+    16: _NATIVE_HEADER.pack(20, c.OVS_TUNNEL_KEY_ATTR_IPV6_SRC),
+}
+_TUNNEL_DST: Final = {
+    4: _NATIVE_HEADER.pack(8, c.OVS_TUNNEL_KEY_ATTR_IPV4_DST),
+    16: _NATIVE_HEADER.pack(20, c.OVS_TUNNEL_KEY_ATTR_IPV6_DST),
+}
+_TUNNEL_TOS: Final = _NATIVE_HEADER.pack(5, c.OVS_TUNNEL_KEY_ATTR_TOS)
+_TUNNEL_TTL: Final = _NATIVE_HEADER.pack(5, c.OVS_TUNNEL_KEY_ATTR_TTL)
+_TUNNEL_DONT_FRAGMENT: Final = _NATIVE_HEADER.pack(4, c.OVS_TUNNEL_KEY_ATTR_DONT_FRAGMENT)
+_TUNNEL_CHECKSUM: Final = _NATIVE_HEADER.pack(4, c.OVS_TUNNEL_KEY_ATTR_CSUM)
 
 _L4_PORTS: Final = {6: c.OVS_KEY_ATTR_TCP, 17: c.OVS_KEY_ATTR_UDP, 132: c.OVS_KEY_ATTR_SCTP}
 
@@ -89,20 +102,21 @@ def encode_key(key: FlowKey) -> bytes:
 
 def encode_tunnel(tunnel: TunnelKey) -> bytes:
     """Return the nested attributes of a tunnel key, in __ip_tun_to_nlattr()'s order."""
-    parts = [attribute(c.OVS_TUNNEL_KEY_ATTR_ID, _be64(tunnel.tun_id))]
-    for address, ipv4, ipv6 in (
-        (tunnel.src, c.OVS_TUNNEL_KEY_ATTR_IPV4_SRC, c.OVS_TUNNEL_KEY_ATTR_IPV6_SRC),
-        (tunnel.dst, c.OVS_TUNNEL_KEY_ATTR_IPV4_DST, c.OVS_TUNNEL_KEY_ATTR_IPV6_DST),
-    ):
-        if any(address):
-            parts.append(attribute(_by_length(address, ipv4, ipv6), address))
-    if tunnel.tos:
-        parts.append(attribute(c.OVS_TUNNEL_KEY_ATTR_TOS, _byte(tunnel.tos)))
-    parts.append(attribute(c.OVS_TUNNEL_KEY_ATTR_TTL, _byte(tunnel.ttl)))
+    src, dst, tos, ttl = tunnel.src, tunnel.dst, tunnel.tos, tunnel.ttl
+    if not (0 <= tunnel.tun_id < 1 << 64 and 0 <= tos <= 0xFF and 0 <= ttl <= 0xFF):
+        raise OdpError("a tunnel's id, ToS or TTL is out of range")
+    parts = [_TUNNEL_ID, tunnel.tun_id.to_bytes(8)]
+    if any(src):
+        parts += (_header_for(src, _TUNNEL_SRC), src)
+    if any(dst):
+        parts += (_header_for(dst, _TUNNEL_DST), dst)
+    if tos:
+        parts += (_TUNNEL_TOS, bytes((tos, 0, 0, 0)))
+    parts += (_TUNNEL_TTL, bytes((ttl, 0, 0, 0)))
     if tunnel.dont_fragment:
-        parts.append(attribute(c.OVS_TUNNEL_KEY_ATTR_DONT_FRAGMENT, b""))
+        parts.append(_TUNNEL_DONT_FRAGMENT)
     if tunnel.checksum:
-        parts.append(attribute(c.OVS_TUNNEL_KEY_ATTR_CSUM, b""))
+        parts.append(_TUNNEL_CHECKSUM)
     if tunnel.tp_src:
         parts.append(attribute(c.OVS_TUNNEL_KEY_ATTR_TP_SRC, _be16(tunnel.tp_src)))
     if tunnel.tp_dst:
@@ -193,27 +207,14 @@ def _sized(value: bytes, length: int) -> bytes:
     return bytes(length)
 
 
-def _by_length(address: bytes, ipv4: int, ipv6: int) -> int:
-    if len(address) == 4:
-        return ipv4
-    if len(address) == 16:
-        return ipv6
-    raise OdpError(f"a tunnel address has {len(address)} bytes")
-
-
-def _byte(value: int) -> bytes:
-    if not 0 <= value <= 0xFF:
-        raise OdpError(f"{value} does not fit 8 bits")
-    return bytes((value,))
+def _header_for(address: bytes, headers: dict[int, bytes]) -> bytes:
+    header = headers.get(len(address))
+    if header is None:
+        raise OdpError(f"a tunnel address has {len(address)} bytes")
+    return header
 
 
 def _be16(value: int) -> bytes:
     if not 0 <= value <= 0xFFFF:
         raise OdpError(f"{value} does not fit 16 bits")
     return _BE16.pack(value)
-
-
-def _be64(value: int) -> bytes:
-    if not 0 <= value < 1 << 64:
-        raise OdpError(f"{value} does not fit 64 bits")
-    return _BE64.pack(value)

@@ -150,7 +150,7 @@ def decode_replies(datagram: bytes, families: Families) -> tuple[Reply, ...]:
     )
 
 
-def _decode(header: NetlinkHeader, payload: bytes, families: Families) -> Reply:  # noqa: PLR0911
+def _decode(header: NetlinkHeader, payload: bytes, families: Families) -> Reply:
     kind = header.type
     if kind == c.NLMSG_ERROR:
         return _decode_error(payload)

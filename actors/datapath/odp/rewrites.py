@@ -135,7 +135,7 @@ _KIND_OF: Final[dict[object, int]] = {layout.action: kind for kind, layout in RE
 
 
 def encode_rewrite(action: Rewrite) -> bytes:
-    """Return the nested key attribute of a SET_MASKED action: values, then masks.
+    """Return a whole SET_MASKED action: one nested key attribute with values, then masks.
 
     Raises OdpError if a value has bits outside its mask, or a wrong size.
     """
@@ -154,7 +154,39 @@ def encode_rewrite(action: Rewrite) -> bytes:
                 raise OdpError(f"{name} of {type(action).__name__} does not fit its mask")
         values.append(value)
         masks.append(mask)
-    return attribute(kind, layout.struct.pack(*values) + layout.struct.pack(*masks))
+    nested = attribute(kind, layout.struct.pack(*values) + layout.struct.pack(*masks))
+    return attribute(c.OVS_ACTION_ATTR_SET_MASKED, nested)
+
+
+# What every routed packet gets: whole Ethernet addresses and a TTL. Both lay out one action of
+# 32 bytes, so they are packed at once; whatever is less usual goes the general way.
+_ETHERNET_ACTION = struct.Struct("=HHHH6s6s6s6s")
+_TTL_ACTION = struct.Struct("=HHHH10xBx10xBx")
+
+
+def encode_set_ethernet(action: SetEthernet) -> bytes:
+    """Return the SET_MASKED action of `action`, as encode_rewrite() does."""
+    src, dst = action.src, action.dst
+    if src is None or dst is None or action.src_mask != _MAC or action.dst_mask != _MAC:
+        return encode_rewrite(action)
+    if len(src) != 6 or len(dst) != 6:
+        raise OdpError("a MAC address has 6 bytes")
+    return _ETHERNET_ACTION.pack(
+        32, c.OVS_ACTION_ATTR_SET_MASKED, 28, c.OVS_KEY_ATTR_ETHERNET, src, dst, _MAC, _MAC
+    )
+
+
+def encode_set_ipv4(action: SetIpv4) -> bytes:
+    """Return the SET_MASKED action of `action`, as encode_rewrite() does."""
+    ttl = action.ttl
+    rewrites_more = action.src is not None or action.dst is not None or action.tos is not None
+    if ttl is None or rewrites_more:
+        return encode_rewrite(action)
+    if not 0 <= ttl == ttl & action.ttl_mask <= action.ttl_mask <= 0xFF:
+        raise OdpError(f"TTL {ttl} does not fit its mask")
+    return _TTL_ACTION.pack(
+        32, c.OVS_ACTION_ATTR_SET_MASKED, 28, c.OVS_KEY_ATTR_IPV4, ttl, action.ttl_mask
+    )
 
 
 def decode_rewrite(kind: int, payload: bytes, *, exact: bool) -> Rewrite:

@@ -133,12 +133,14 @@ def key_tree(raw: bytes) -> tuple[KeyNode, ...]:
 
     Raises OdpError for wrong lengths, repeated attributes, or tags nested too deep.
     """
-    if len(raw) > KEY_MAX_LENGTH or len(raw) & 3:
+    if len(raw) > KEY_MAX_LENGTH:
         raise OdpError(f"a flow key cannot have {len(raw)} bytes")
     return _level(raw, 0, len(raw), 0)
 
 
 def _level(raw: bytes, start: int, end: int, tags: int) -> tuple[KeyNode, ...]:
+    if (end - start) & 3:
+        raise OdpError("the last attribute of a key lacks its padding")
     nodes = []
     kinds = set()
     for kind, first, last in walk(raw, start, end):
