@@ -1,0 +1,215 @@
+"""The contract of every Store: tables, and the sessions that own their entries."""
+
+import itertools
+
+import pytest
+
+from actors.state.store.interface import (
+    EntryPut,
+    EntryRemoved,
+    SessionLost,
+    SnapshotComplete,
+    Store,
+    StoreError,
+    TableWatch,
+)
+from tests.state.store_contract_base import LONG, SHORT, Opener, StoreFixtures
+from tests.state.store_recorder import Recorder
+
+
+class TableContract(StoreFixtures):
+    def test_entry_is_there_with_its_owner_and_seq(self, store: Store) -> None:
+        session = store.open_session("h1", LONG)
+        assert session.owner == "h1"
+        seq = session.put("mac/1", b"key", b"value")
+        assert store.entries("mac/1") == (EntryPut("mac/1", b"key", b"value", "h1", seq),)
+        assert store.entries("mac/2") == ()
+
+    def test_seq_orders_all_puts_into_the_store(self, store: Store, opener: Opener) -> None:
+        first, second = store.open_session("h1", LONG), opener().open_session("h2", LONG)
+        seqs = [
+            session.put(table, key, b"")
+            for session, table, key in itertools.product(
+                (first, second), ("mac/1", "mac/2"), (b"a", b"b", b"a")
+            )
+        ]
+        assert seqs == sorted(set(seqs))
+        assert seqs[0] > 0
+
+    def test_entries_come_in_the_order_of_seq(self, store: Store) -> None:
+        session = store.open_session("h1", LONG)
+        seqs = {key: session.put("t", key, b"") for key in (b"c", b"a", b"b")}
+        seqs[b"c"] = session.put("t", b"c", b"again")
+        assert [(entry.key, entry.seq) for entry in store.entries("t")] == [
+            (b"a", seqs[b"a"]),
+            (b"b", seqs[b"b"]),
+            (b"c", seqs[b"c"]),
+        ]
+
+    def test_put_replaces_the_owners_entry_in_one_step(self, store: Store) -> None:
+        watcher = Recorder()
+        store.watch(TableWatch("t"), watcher)
+        watcher.wait_complete()
+        session = store.open_session("h1", LONG)
+        first = session.put("t", b"key", b"one")
+        second = session.put("t", b"key", b"two")
+        watcher.wait_for(EntryPut("t", b"key", b"two", "h1", second))
+        assert watcher.calls[-1] == (
+            EntryRemoved("t", b"key", b"one", "h1", first),
+            EntryPut("t", b"key", b"two", "h1", second),
+        )
+        assert store.entries("t") == (EntryPut("t", b"key", b"two", "h1", second),)
+
+    def test_owners_have_entries_for_the_same_key_beside_each_other(self, store: Store) -> None:
+        first, second = store.open_session("h1", LONG), store.open_session("h2", LONG)
+        seqs = first.put("t", b"key", b"one"), second.put("t", b"key", b"two")
+        assert store.entries("t") == (
+            EntryPut("t", b"key", b"one", "h1", seqs[0]),
+            EntryPut("t", b"key", b"two", "h2", seqs[1]),
+        )
+        assert second.remove("t", b"key")
+        assert store.entries("t") == (EntryPut("t", b"key", b"one", "h1", seqs[0]),)
+
+    def test_remove_says_whether_an_entry_was_there(self, store: Store) -> None:
+        session = store.open_session("h1", LONG)
+        assert not session.remove("t", b"key")
+        session.put("t", b"key", b"value")
+        assert session.remove("t", b"key")
+        assert not session.remove("t", b"key")
+        assert store.entries("t") == ()
+
+    def test_remove_of_a_seq_spares_a_newer_entry(self, store: Store) -> None:
+        session = store.open_session("h1", LONG)
+        old = session.put("t", b"key", b"one")
+        new = session.put("t", b"key", b"two")
+        assert not session.remove("t", b"key", old)
+        assert len(store.entries("t")) == 1
+        assert session.remove("t", b"key", new)
+        assert store.entries("t") == ()
+
+    def test_table_watch_tells_what_is_there_and_then_every_change(self, store: Store) -> None:
+        session = store.open_session("h1", LONG)
+        first = session.put("t", b"a", b"one")
+        watcher = Recorder()
+        store.watch(TableWatch("t"), watcher)
+        watcher.wait_complete()
+        second = session.put("t", b"b", b"two")
+        session.put("u", b"b", b"not asked for")
+        session.remove("t", b"a")
+        watcher.wait_for(EntryRemoved("t", b"a", b"one", "h1", first))
+        assert watcher.events == [
+            EntryPut("t", b"a", b"one", "h1", first),
+            SnapshotComplete(TableWatch("t")),
+            EntryPut("t", b"b", b"two", "h1", second),
+            EntryRemoved("t", b"a", b"one", "h1", first),
+        ]
+
+    def test_seeded_entry_has_no_owner_and_seq_0(self, store: Store) -> None:
+        watcher = Recorder()
+        store.watch(TableWatch("t"), watcher)
+        watcher.wait_complete()
+        store.seed("t", b"key", b"one")
+        assert store.entries("t") == (EntryPut("t", b"key", b"one", "", 0),)
+        store.seed("t", b"key", b"two")
+        assert store.entries("t") == (EntryPut("t", b"key", b"two", "", 0),)
+        store.seed("t", b"key", None)
+        store.seed("t", b"key", None)
+        assert store.entries("t") == ()
+        watcher.wait_for(EntryRemoved("t", b"key", b"two", "", 0))
+        assert watcher.updates == [
+            EntryPut("t", b"key", b"one", "", 0),
+            EntryRemoved("t", b"key", b"one", "", 0),
+            EntryPut("t", b"key", b"two", "", 0),
+            EntryRemoved("t", b"key", b"two", "", 0),
+        ]
+
+    def test_seeded_entry_ranks_lowest_and_outlives_sessions(
+        self, store: Store, opener: Opener
+    ) -> None:
+        session = store.open_session("h1", LONG)
+        seq = session.put("t", b"key", b"learned")
+        other = opener()
+        other.seed("t", b"key", b"seeded")
+        seeded = EntryPut("t", b"key", b"seeded", "", 0)
+        assert store.entries("t") == (seeded, EntryPut("t", b"key", b"learned", "h1", seq))
+        session.close()
+        other.close()
+        assert store.entries("t") == (seeded,)
+
+    def test_closed_session_takes_its_entries_along(self, store: Store) -> None:
+        watcher = Recorder()
+        store.watch(TableWatch("t"), watcher)
+        watcher.wait_complete()
+        session = store.open_session("h1", LONG)
+        seq = session.put("t", b"key", b"value")
+        session.close()
+        session.close()
+        assert store.entries("t") == ()
+        watcher.wait_for(EntryRemoved("t", b"key", b"value", "h1", seq))
+        with pytest.raises(SessionLost):
+            session.put("t", b"key", b"value")
+
+    def test_closing_the_store_ends_its_sessions(self, store: Store, opener: Opener) -> None:
+        other = opener()
+        other.open_session("h1", LONG).put("t", b"key", b"value")
+        store.open_session("h2", LONG).put("t", b"key", b"value")
+        other.close()
+        assert [entry.owner for entry in store.entries("t")] == ["h2"]
+
+    def test_session_whose_lease_ran_out_is_lost_with_its_entries(
+        self, store: Store, opener: Opener
+    ) -> None:
+        watcher = Recorder()
+        store.watch(TableWatch("t"), watcher)
+        watcher.wait_complete()
+        session = opener().open_session("h1", SHORT)
+        seq = session.put("t", b"key", b"value")
+        watcher.wait_for(EntryRemoved("t", b"key", b"value", "h1", seq))
+        assert store.entries("t") == ()
+        with pytest.raises(SessionLost, match="h1"):
+            session.put("t", b"key", b"value")
+        with pytest.raises(SessionLost, match="h1"):
+            session.remove("t", b"key")
+        with pytest.raises(SessionLost, match="h1"):
+            session.keep_alive()
+        session.close()
+        assert store.entries("t") == ()
+
+    def test_session_kept_alive_outlasts_its_lease(self, store: Store) -> None:
+        kept = store.open_session("kept", ttl=1.0)
+        kept.put("t", b"key", b"value")
+        for _ in range(4):  # four leases of others that run out last longer than one of 1 s
+            session = store.open_session("left alone", SHORT)
+            session.put("brief", b"key", b"value")
+            while store.entries("brief"):
+                kept.keep_alive()
+            with pytest.raises(SessionLost):
+                session.keep_alive()
+        assert [entry.owner for entry in store.entries("t")] == ["kept"]
+
+    def test_owner_who_comes_back_ends_its_earlier_session(
+        self, store: Store, opener: Opener
+    ) -> None:
+        watcher = Recorder()
+        store.watch(TableWatch("t"), watcher)
+        watcher.wait_complete()
+        earlier = store.open_session("h1", LONG)
+        seq = earlier.put("t", b"key", b"one")
+        later = opener().open_session("h1", LONG)
+        watcher.wait_for(EntryRemoved("t", b"key", b"one", "h1", seq))
+        assert store.entries("t") == ()
+        with pytest.raises(SessionLost):
+            earlier.put("t", b"key", b"two")
+        new = later.put("t", b"key", b"three")
+        earlier.close()
+        assert store.entries("t") == (EntryPut("t", b"key", b"three", "h1", new),)
+
+    @pytest.mark.parametrize(
+        ("owner", "ttl"),
+        [("", 1.0), ("h1", 0.0), ("h1", -1.0), ("h1", float("nan")), ("h1", float("inf"))],
+    )
+    def test_session_without_name_or_sensible_lease_is_refused(
+        self, store: Store, owner: str, ttl: float
+    ) -> None:
+        with pytest.raises(StoreError):
+            store.open_session(owner, ttl)
