@@ -32,7 +32,7 @@ class AgentState(NamedTuple):
     pid: int | None
     ready: bool
     ends: int
-    """How often it has ended since it was last ready."""
+    """How often it has ended since it was last ready, or the lab changed."""
     last_end: str
     """How it ended last, empty if it has not."""
 
@@ -68,6 +68,16 @@ class Agent:
         """How the agent is."""
         pid = self._process.pid if self._process else None
         return AgentState(pid, self._ready, self._ends, self._last_end)
+
+    def start_anew(self) -> None:
+        """Start the process at once if it waits for that: what made it end may be mended now.
+
+        Raises OSError.
+        """
+        self._ends = 0
+        self._pause = _FIRST_PAUSE
+        if self.start_at is not None:
+            self.start()
 
     def start(self) -> None:
         """Start the process. Raises OSError."""

@@ -208,8 +208,7 @@ class Keeper:
 
     def _start_agents(self) -> None:
         for agent in self._agents.values():
-            if agent.start_at is not None:
-                agent.start()
+            agent.start_anew()
 
     def _stop_agents(self, names: list[str]) -> None:
         stopped = [self._agents.pop(name) for name in names]

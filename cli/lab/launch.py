@@ -44,6 +44,9 @@ def launch(
             env=environment,
             start_new_session=True,
         )
+    except OSError as error:
+        os.close(reader)
+        raise CommandError(f"cannot start the lab's keeper: {error}") from error
     finally:
         os.close(log)
         os.close(writer)
