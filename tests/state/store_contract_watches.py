@@ -1,5 +1,7 @@
 """The contract of every Store: watches."""
 
+import threading
+
 from actors.state.store.interface import (
     Create,
     Delete,
@@ -22,7 +24,7 @@ from tests.state.store_contract_base import (
     StoreFixtures,
     run_in_threads,
 )
-from tests.state.store_recorder import Recorder
+from tests.state.store_recorder import PATIENCE, Recorder
 
 
 class WatchContract(StoreFixtures):
@@ -120,13 +122,15 @@ class WatchContract(StoreFixtures):
         assert ended.events == [SnapshotComplete(KindWatch("bridge"))]
 
     def test_watch_may_end_from_within_its_listener(self, store: Store) -> None:
-        heard, other = Recorder(), Recorder()
+        heard, other, known = Recorder(), Recorder(), threading.Event()
 
         def listener(events: tuple[StoreEvent, ...]) -> None:
+            assert known.wait(PATIENCE)  # the first call may come before watch returns
             heard(events)
             unsubscribe()
 
         unsubscribe = store.watch(ObjectWatch(BRIDGE), listener)
+        known.set()
         heard.wait_complete()
         store.watch(ObjectWatch(BRIDGE), other)
         other.wait_complete()
