@@ -40,7 +40,7 @@ class Forwarder(Protocol):
         """Send the packet by the port of that number."""
         ...
 
-    def lift(self, packet: Packet, pid: int, userdata: bytes | None) -> bool:
+    def lift(self, packet: Packet, pid: int, userdata: bytes) -> bool:
         """Send the packet to the agent."""
         ...
 
@@ -58,14 +58,14 @@ def compile_actions(actions: tuple[Action, ...]) -> tuple[Step, ...]:
     return tuple(_compile(action) for action in actions)
 
 
-def _compile(action: Action) -> Step:  # noqa: C901, PLR0911 - one return a kind
+def _compile(action: Action) -> Step:  # noqa: PLR0911 - one return a kind
     match action:
         case Output(port):
             if port >= MAX_PORTS:
                 raise OdpError(f"port {port} is beyond the largest port number")
             return lambda forwarder, packet: forwarder.output(packet, port)
         case Userspace(pid, userdata):
-            return lambda forwarder, packet: forwarder.lift(packet, pid, userdata or None)
+            return lambda forwarder, packet: forwarder.lift(packet, pid, userdata)
         case PushVlan(tpid, tci):
             return lambda _, packet: packet.push_tag(tpid, tci & ~_CFI)
         case PopVlan():
@@ -103,9 +103,7 @@ def _rewrite(action: SetEthernet | SetIpv4 | SetIpv6 | SetTcp | SetUdp) -> Step:
     return lambda _, packet: rewriter(packet)
 
 
-def _changes(
-    action: object, fields: Sequence[tuple[str, int, int]]
-) -> tuple[headers.Change, ...]:
+def _changes(action: object, fields: Sequence[tuple[str, int, int]]) -> tuple[headers.Change, ...]:
     """Return the changes of those fields of a set action that are set."""
     changes = []
     for name, offset, length in fields:

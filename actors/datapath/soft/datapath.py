@@ -44,7 +44,7 @@ class Datapath:
                 self.lost += 1
                 return
             self.lost += self._upcalls.send(
-                self.ifindex, MISS, key, packet, None, port.upcall_bucket
+                self.ifindex, MISS, key, packet, b"", port.upcall_bucket
             )
             return
         self.hits += 1
@@ -68,7 +68,8 @@ class Datapath:
         if port is None:
             return True
         if packet.cut_to:
-            self._output_cut(packet, port)
+            cut_to, packet.cut_to = packet.cut_to, 0
+            port.send(self._beginning(packet, cut_to))
             return True
         if port.wants_plain and packet.needs_csum:
             if packet.gso_type != GSO_NONE:
@@ -77,14 +78,6 @@ class Datapath:
             complete_checksum(packet)
         port.send(packet)
         return True
-
-    def _output_cut(self, packet: Packet, port: Port) -> None:
-        """Send the frame's beginning; what follows in the flow gets the whole frame again."""
-        segment = self._segment
-        segment.load(bytes(packet.view[packet.start : packet.end][: packet.cut_to]))
-        segment.tunnel_out = packet.tunnel_out
-        packet.cut_to = 0
-        port.send(segment)
 
     def _output_segments(self, packet: Packet, port: Port) -> None:
         frames = segments(packet)
@@ -96,13 +89,22 @@ class Datapath:
             segment.tunnel_out = packet.tunnel_out
             port.send(segment)
 
-    def lift(self, packet: Packet, pid: int, userdata: bytes | None) -> bool:
+    def lift(self, packet: Packet, pid: int, userdata: bytes) -> bool:
         """Send the frame, as it looks now, to the agent (the userspace action)."""
+        cut_to, packet.cut_to = packet.cut_to, 0
         if pid == 0:
             self.lost += 1
             return True
         port = self.ports.get(packet.in_port)
         key = flow_key_of(packet.head(), packet.in_port, packet.tunnel)
         bucket = self._executed_bucket if port is None else port.upcall_bucket
-        self.lost += self._upcalls.send(self.ifindex, ACTION, key, packet, userdata, bucket)
+        lifted = self._beginning(packet, cut_to) if cut_to else packet
+        self.lost += self._upcalls.send(self.ifindex, ACTION, key, lifted, userdata, bucket)
         return True
+
+    def _beginning(self, packet: Packet, length: int) -> Packet:
+        """Return the frame's first bytes; what follows in the flow gets the whole frame again."""
+        segment = self._segment
+        segment.load(bytes(packet.view[packet.start : packet.end][:length]))
+        segment.tunnel_out = packet.tunnel_out
+        return segment

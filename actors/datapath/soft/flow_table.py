@@ -108,23 +108,28 @@ class FlowTable:
         if flow is not None and flow.alive:
             self.cache_hits += 1
             return flow
-        flow = self.search(key)
+        flow = self._search(key)
         if flow is not None:
             if len(self._recent) >= RECENT_FLOWS:
                 self._recent.clear()
             self._recent[key] = flow
         return flow
 
-    def search(self, key: FlowKey) -> Flow | None:
-        """As `lookup`, without remembering."""
-        visited = 0
-        for subtable in self._searched:
-            visited += 1
+    def _search(self, key: FlowKey) -> Flow | None:
+        for visited, subtable in enumerate(self._searched, 1):
             flow = subtable.flows.get(subtable.project(key))
             if flow is not None:
                 self.mask_hits += visited
                 return flow
-        self.mask_hits += visited
+        self.mask_hits += len(self._searched)
+        return None
+
+    def overlapping(self, key: FlowKey) -> Flow | None:
+        """As `lookup` for a flow's masked key; neither counted nor remembered."""
+        for subtable in self._searched:
+            flow = subtable.flows.get(subtable.project(key))
+            if flow is not None:
+                return flow
         return None
 
     def by_ufid(self, ufid: bytes) -> Flow | None:

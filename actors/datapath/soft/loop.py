@@ -69,7 +69,6 @@ class Loop:
     ) -> None:
         """Take turns until `serve`, which gets the events of `requests`, returns False."""
         agent = requests.fileno()
-        watched = _READABLE
         self._epoll.register(agent, _READABLE)
         while not self._stopping:
             events = self._epoll.poll()

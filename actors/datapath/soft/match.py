@@ -78,16 +78,18 @@ _TUNNEL: Final[dict[int, tuple[str, int]]] = {
 }
 _WIDTHS: Final = {"ipv6_label": 20, "tcp_flags": 12, "tunnel.tun_id": 24}
 """Bits of a field whose attribute has more."""
-_ALWAYS_ZERO: Final = frozenset((
-    odp.OVS_KEY_ATTR_PRIORITY,
-    odp.OVS_KEY_ATTR_SKB_MARK,
-    odp.OVS_KEY_ATTR_DP_HASH,
-    odp.OVS_KEY_ATTR_RECIRC_ID,
-    odp.OVS_KEY_ATTR_CT_STATE,
-    odp.OVS_KEY_ATTR_CT_ZONE,
-    odp.OVS_KEY_ATTR_CT_MARK,
-    odp.OVS_KEY_ATTR_CT_LABELS,
-))
+_ALWAYS_ZERO: Final = frozenset(
+    (
+        odp.OVS_KEY_ATTR_PRIORITY,
+        odp.OVS_KEY_ATTR_SKB_MARK,
+        odp.OVS_KEY_ATTR_DP_HASH,
+        odp.OVS_KEY_ATTR_RECIRC_ID,
+        odp.OVS_KEY_ATTR_CT_STATE,
+        odp.OVS_KEY_ATTR_CT_ZONE,
+        odp.OVS_KEY_ATTR_CT_MARK,
+        odp.OVS_KEY_ATTR_CT_LABELS,
+    )
+)
 """Nothing in this datapath sets these: a flow may match them at zero only."""
 _CFI: Final = 0x1000
 _MAX_DEPTH: Final = 2

@@ -8,8 +8,9 @@ import socket
 from typing import Final
 
 from actors.datapath.odp.constants import OVS_PACKET_CMD_ACTION, OVS_PACKET_CMD_MISS
+from actors.datapath.odp.errors import OdpError
 from actors.datapath.odp.key import encode_key
-from actors.datapath.odp.replies import encode_upcall
+from actors.datapath.odp.upcalls import encode_upcall
 from actors.datapath.soft.clock import TurnClock
 from actors.datapath.soft.families import FAMILIES
 from actors.datapath.soft.limits import ALL_UPCALLS_BURST, ALL_UPCALLS_PER_SECOND
@@ -30,13 +31,13 @@ class UpcallSender:
         self._clock = clock
         self._all = TokenBucket(ALL_UPCALLS_PER_SECOND, ALL_UPCALLS_BURST)
 
-    def send(  # noqa: PLR0913, PLR0917 - what an upcall consists of
+    def send(
         self,
         dp_ifindex: int,
         command: int,
         key: FlowKey,
         packet: Packet,
-        userdata: bytes | None,
+        userdata: bytes,
         bucket: TokenBucket,
     ) -> int:
         """Send a packet's upcall, one per segment; return how many were lost."""
@@ -50,17 +51,19 @@ class UpcallSender:
             frames = segments(packet)
             if not frames:
                 return 1
-        raw_key = encode_key(key)
+        try:
+            raw_key = encode_key(key)
+        except OdpError:
+            return len(frames)
         for done, frame in enumerate(frames):
             if not (bucket.available(now) and self._all.available(now)):
                 return len(frames) - done
-            message = encode_upcall(
-                FAMILIES.packet, dp_ifindex, command, raw_key, frame, userdata
-            )
             try:
-                self._socket.send(message)
-            except OSError:
-                # Full (EAGAIN), or the agent is gone: the loop ends at its request socket.
+                self._socket.send(
+                    encode_upcall(FAMILIES.packet, dp_ifindex, command, raw_key, frame, userdata)
+                )
+            except (OSError, OdpError):
+                # The socket is full, or the frame too long for an attribute (EFBIG in the module).
                 return len(frames) - done
             bucket.take()
             self._all.take()

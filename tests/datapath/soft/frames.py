@@ -2,7 +2,7 @@
 
 import struct
 
-from actors.datapath.soft.packet import NEEDS_CSUM, VNET_HEADER, VNET_LENGTH, HEADROOM, Packet
+from actors.datapath.soft.packet import HEADROOM, NEEDS_CSUM, VNET_HEADER, VNET_LENGTH, Packet
 
 MAC_A = bytes.fromhex("020000000001")
 MAC_B = bytes.fromhex("020000000002")
@@ -23,7 +23,9 @@ def ones_sum(data: bytes) -> int:
     return total
 
 
-def ip_frame(proto: int, l4: bytes, *, v6: bool = False, tags: bytes = b"", ident: int = 7) -> bytes:
+def ip_frame(
+    proto: int, l4: bytes, *, v6: bool = False, tags: bytes = b"", ident: int = 7
+) -> bytes:
     """An Ethernet frame from A to B around a transport segment, its IP header right."""
     if v6:
         ip = struct.pack("!IHBB", 6 << 28, len(l4), proto, 64) + IP6_A + IP6_B
@@ -41,7 +43,7 @@ def tcp_header(*, seq: int = 1000, flags: int = 0x18, options: bytes = b"") -> b
 
 def with_l4_checksum(frame: bytes) -> bytes:
     """The frame with a right TCP or UDP checksum."""
-    l3, l4, proto, pseudo = _layers(frame)
+    _l3, l4, proto, pseudo = _layers(frame)
     at = l4 + (16 if proto == TCP else 6)
     bare = frame[:at] + b"\0\0" + frame[at + 2 :]
     value = 0xFFFF - ones_sum(pseudo + bare[l4:])
@@ -50,7 +52,7 @@ def with_l4_checksum(frame: bytes) -> bytes:
 
 def checksums_are_right(frame: bytes) -> bool:
     """Whether the IPv4 header's and the TCP or UDP checksum of a frame hold."""
-    l3, l4, proto, pseudo = _layers(frame)
+    l3, l4, _proto, pseudo = _layers(frame)
     if frame[l3] >> 4 == 4 and ones_sum(frame[l3:l4]) != 0xFFFF:
         return False
     return ones_sum(pseudo + frame[l4:]) == 0xFFFF

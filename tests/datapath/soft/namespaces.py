@@ -11,7 +11,7 @@ import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from types import TracebackType
-from typing import TypeVar
+from typing import Self, TypeVar
 
 from pyroute2 import IPRoute
 
@@ -41,7 +41,7 @@ class Namespace:
             raise
         self.run(lambda: _with_route(lambda ip: ip.link("set", index=1, state="up")))
 
-    def __enter__(self) -> "Namespace":
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(
@@ -92,9 +92,7 @@ class Namespace:
     def delete_link(self, name: str) -> None:
         """Delete a link."""
         self.run(
-            lambda: _with_route(
-                lambda ip: ip.link("del", index=ip.link_lookup(ifname=name)[0])
-            )
+            lambda: _with_route(lambda ip: ip.link("del", index=ip.link_lookup(ifname=name)[0]))
         )
 
     def links(self) -> set[str]:

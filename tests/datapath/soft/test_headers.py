@@ -39,7 +39,7 @@ class _NoPorts:
     def output(self, packet: Packet, number: int) -> bool:
         raise AssertionError((packet, number))
 
-    def lift(self, packet: Packet, pid: int, userdata: bytes | None) -> bool:
+    def lift(self, packet: Packet, pid: int, userdata: bytes) -> bool:
         raise AssertionError((packet, pid, userdata))
 
 

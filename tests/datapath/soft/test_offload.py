@@ -63,7 +63,9 @@ def test_udp_segments_are_datagrams_of_their_own(v6: bool) -> None:
     assert all(checksums_are_right(frame) for frame in cut)
 
 
-@given(noise=st.binary(min_size=14, max_size=120), start=st.integers(0, 120), kind=st.integers(0, 255))
+@given(
+    noise=st.binary(min_size=14, max_size=120), start=st.integers(0, 120), kind=st.integers(0, 255)
+)
 def test_any_bytes_called_gso_give_no_segments_or_whole_ones(
     noise: bytes, start: int, kind: int
 ) -> None:

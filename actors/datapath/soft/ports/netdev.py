@@ -35,6 +35,8 @@ _AUXDATA: Final = struct.Struct("=IIIHHHH")
 """struct tpacket_auxdata: status, len, snaplen, mac, net, vlan_tci, vlan_tpid."""
 _ETH_P_8021Q: Final = 0x8100
 _ANCILLARY: Final = socket.CMSG_SPACE(_AUXDATA.size)
+_TRUNCATED: Final = int(socket.MSG_TRUNC)
+"""A number: the enum's own `&` costs a microsecond a frame."""
 _DROPPED: Final = (errno.ENOBUFS, errno.EAGAIN, errno.EMSGSIZE, errno.ENETDOWN)
 
 
@@ -93,7 +95,7 @@ class NetdevPort(Port):
         except OSError:
             return self._receive_failed(packet)
         length -= VNET_LENGTH
-        if flags & socket.MSG_TRUNC or length < 14 or not packet.read_vnet(length):
+        if flags & _TRUNCATED or length < 14 or not packet.read_vnet(length):
             return self.refuse_received(packet)
         if ancillary:
             status, _, _, _, _, tci, tpid = _AUXDATA.unpack(ancillary[0][2])
