@@ -39,9 +39,9 @@ def in_namespaces(identities: frozenset[tuple[int, int]]) -> tuple[int, ...]:
     return tuple(found)
 
 
-def with_token(token: str) -> tuple[int, ...]:
-    """Return the processes, except this one, that have a lab's token in their environment."""
-    needle = f"{TOKEN}={token}".encode()
+def with_variable(name: str, value: str) -> tuple[int, ...]:
+    """Return the processes, except this one, that were started with this environment variable."""
+    needle = f"{name}={value}".encode()
     found = []
     for pid in _processes():
         with suppress(OSError):
@@ -63,7 +63,7 @@ def end_all_in(identities: frozenset[tuple[int, int]]) -> None:
 def end_all_with(token: str) -> None:
     """End every process with a dead keeper's token."""
     for _ in range(_ROUNDS):
-        pids = with_token(token)
+        pids = with_variable(TOKEN, token)
         if not pids:
             return
         end(pids)

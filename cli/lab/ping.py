@@ -20,7 +20,8 @@ _ECHO_REQUEST_6, _ECHO_REPLY_6 = 128, 129
 _ERRORS = {_UNREACHABLE: "Destination unreachable", _TIME_EXCEEDED: "Time to live exceeded"}
 _REASONS = {0: "net", 1: "host", 3: "port", 4: "fragmentation needed", 13: "prohibited"}
 """Codes of destination unreachable (RFC 792, RFC 1812)."""
-_LARGEST = 65535 - 20 - _HEADER.size
+_LEAST_IP_HEADER = 20
+_LARGEST = 65535 - _LEAST_IP_HEADER - _HEADER.size
 
 
 class Echo(NamedTuple):
@@ -54,7 +55,7 @@ def request(identifier: int, sequence: int, size: int, *, six: bool) -> bytes:
 
 def parse_4(packet: bytes, source: str, identifier: int) -> Echo | None:
     """Read an IPv4 packet; None if it is no answer to requests with this identifier."""
-    if len(packet) < 20 or packet[0] >> 4 != 4:
+    if len(packet) < _LEAST_IP_HEADER or packet[0] >> 4 != 4:
         return None
     start = (packet[0] & 15) * 4
     if len(packet) < start + _HEADER.size:
@@ -64,8 +65,10 @@ def parse_4(packet: bytes, source: str, identifier: int) -> Echo | None:
         return Echo(sequence, source, len(packet) - start, packet[8])
     if kind in _ERRORS:
         inner = packet[start + _HEADER.size :]
-        asked = (inner[0] & 15) * 4 if inner else 0
-        if len(inner) < asked + _HEADER.size or inner[9] != socket.IPPROTO_ICMP:
+        if len(inner) < _LEAST_IP_HEADER or inner[9] != socket.IPPROTO_ICMP:
+            return None
+        asked = (inner[0] & 15) * 4
+        if len(inner) < asked + _HEADER.size:
             return None
         inner_kind, _, _, number, sequence = _HEADER.unpack_from(inner, asked)
         if inner_kind == _ECHO_REQUEST and number == identifier:

@@ -41,7 +41,7 @@ def test_a_folder_that_cannot_be_made_is_named(
 ) -> None:
     (tmp_path / "file").touch()
     monkeypatch.setenv("AYATORI_STATE_DIR", str(tmp_path / "file" / "state"))
-    with pytest.raises(CommandError, match="no place for the lab's state: .*/file/state"):
+    with pytest.raises(CommandError, match=r"no place for the lab's state: .*/file/state"):
         labs_folder()
 
 
@@ -56,7 +56,7 @@ def test_a_name_that_is_no_plain_word_is_refused(
 
 
 def test_a_path_too_long_for_a_unix_socket_is_refused_before_anything_is_built() -> None:
-    deep = LabFiles(Path("/tmp") / ("d" * 90))  # noqa: S108
+    deep = LabFiles(Path("/tmp") / ("d" * 90))
     with pytest.raises(CommandError, match="set AYATORI_STATE_DIR to a shorter path"):
         check_socket_paths(deep, ("h1",))
     check_socket_paths(LabFiles(Path("/run/ayatori/labs/default")), ("h1",))
