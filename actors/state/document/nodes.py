@@ -151,7 +151,8 @@ class _Builder:
         if isinstance(event, SequenceStartEvent):
             self._add(event, SequenceNode(line, column, children, depth, size))
         else:
-            entries = tuple(zip(children[::2], children[1::2], strict=True))
+            pairs = zip(children[::2], children[1::2], strict=True)
+            entries = tuple((key, _placed(value, key)) for key, value in pairs)
             self._add(event, MappingNode(line, column, entries, depth, size))
 
     def _add(self, event: NodeEvent, node: Node) -> None:
@@ -176,6 +177,13 @@ class _Builder:
     def _wrong(self, event: Event, message: str) -> DocumentError:
         mark = event.start_mark
         return _error(self._name, mark.line + 1, mark.column + 1, message)
+
+
+def _placed(value: Node, key: Node) -> Node:
+    """Return a value that is not there at all with the place of its key."""
+    if isinstance(value, ScalarNode) and value.plain and not value.text:
+        return ScalarNode(key.line, key.column, "", "null", plain=True)
+    return value
 
 
 def _scalar(event: ScalarEvent) -> ScalarNode:
