@@ -55,7 +55,10 @@ def main(arguments: list[str], agent: tuple[str, ...] = AGENT) -> None:
     except (IsolationRefused, LinkError, OSError) as error:
         _report(options.report, f"cannot build a lab here: {error}")
         raise SystemExit(1) from error
-    _report(options.report, READY)
+    try:
+        _report(options.report, READY)
+    except BrokenPipeError:
+        return  # nobody waits for this lab any more, and nothing is in it yet
     keeper.run()
 
 

@@ -4,8 +4,10 @@ A pipe runs between them. It ends with the word `ready`, or with the reason why 
 """
 
 import os
+import signal
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 import cli
@@ -51,7 +53,15 @@ def launch(
         os.close(log)
         os.close(writer)
     with os.fdopen(reader) as report:
-        said = report.read().strip()
+        try:
+            said = report.read().strip()
+        except BaseException:
+            # Interrupted: the keeper, in the process group of its parent, must not come up later.
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+            report.read()
+            process.wait()
+            raise
     process.wait()
     if said != READY:
         raise CommandError(said or f"the lab's keeper did not start: {_last_line(files.log)}")

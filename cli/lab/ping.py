@@ -32,6 +32,7 @@ class Echo(NamedTuple):
     size: int
     """Bytes of ICMP message."""
     ttl: int | None
+    """None where the raw socket does not tell it."""
     error: str | None = None
     """What a router said instead, None for a reply."""
 
@@ -55,26 +56,30 @@ def request(identifier: int, sequence: int, size: int, *, six: bool) -> bytes:
 
 def parse_4(packet: bytes, source: str, identifier: int) -> Echo | None:
     """Read an IPv4 packet; None if it is no answer to requests with this identifier."""
-    if len(packet) < _LEAST_IP_HEADER or packet[0] >> 4 != 4:
+    message = _payload(packet)
+    if message is None:
         return None
-    start = (packet[0] & 15) * 4
-    if len(packet) < start + _HEADER.size:
-        return None
-    kind, code, _, number, sequence = _HEADER.unpack_from(packet, start)
-    if kind == _ECHO_REPLY and number == identifier:
-        return Echo(sequence, source, len(packet) - start, packet[8])
+    kind, code, _, number, sequence = _HEADER.unpack_from(message)
+    error = None
     if kind in _ERRORS:
-        inner = packet[start + _HEADER.size :]
-        if len(inner) < _LEAST_IP_HEADER or inner[9] != socket.IPPROTO_ICMP:
+        quoted = _payload(message[_HEADER.size :])
+        if quoted is None:
             return None
-        asked = (inner[0] & 15) * 4
-        if len(inner) < asked + _HEADER.size:
-            return None
-        inner_kind, _, _, number, sequence = _HEADER.unpack_from(inner, asked)
-        if inner_kind == _ECHO_REQUEST and number == identifier:
-            reason = f": {_REASONS.get(code, f'code {code}')}" if kind == _UNREACHABLE else ""
-            return Echo(sequence, source, len(packet) - start, None, _ERRORS[kind] + reason)
-    return None
+        asked, _, _, number, sequence = _HEADER.unpack_from(quoted)
+        reason = f": {_REASONS.get(code, f'code {code}')}" if kind == _UNREACHABLE else ""
+        error = _ERRORS[kind] + reason
+        kind = _ECHO_REPLY if asked == _ECHO_REQUEST else asked
+    if kind != _ECHO_REPLY or number != identifier:
+        return None
+    return Echo(sequence, source, len(message), packet[8], error)
+
+
+def _payload(packet: bytes) -> bytes | None:
+    """Return the ICMP message in an IPv4 packet, None if there is none with a whole header."""
+    if len(packet) < _LEAST_IP_HEADER or packet[0] >> 4 != 4 or packet[9] != socket.IPPROTO_ICMP:
+        return None
+    message = packet[(packet[0] & 15) * 4 :]
+    return message if len(message) >= _HEADER.size else None
 
 
 def parse_6(message: bytes, source: str, identifier: int) -> Echo | None:

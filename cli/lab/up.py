@@ -85,7 +85,7 @@ def up(
             view = _wait(running, request.timeout, progress)
         except (KeyboardInterrupt, SystemExit):
             if first:
-                with alone(files):
+                with _undisturbed(), alone(files):
                     tear_down(files)
             raise
     return Report(running, view, first, time.monotonic() - began)
@@ -120,7 +120,8 @@ def _make(
             _build(_started(files), order, progress)
             return _started(files), True
         except BaseException:
-            tear_down(files)
+            with _undisturbed():
+                tear_down(files)
             raise
 
 
@@ -136,6 +137,16 @@ def _terminable() -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGTERM, before)
+
+
+@contextmanager
+def _undisturbed() -> Iterator[None]:
+    """Finish what a first Ctrl-C began before a second one is heard."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _datapath(told: str | None) -> str | None:

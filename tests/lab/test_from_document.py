@@ -74,8 +74,11 @@ def test_a_machine_without_a_mac_gets_the_same_one_each_time() -> None:
             "machine a: IPv6 needs an MTU of 1280",
         ),
         (
-            "lab: {machines: {a: {port: web/vm1, address: 10.0.0.1/24,"
-            + " gateway: 10.0.0.2, routes: [{to: 0.0.0.0/0, via: 10.0.0.3}]}}}",
+            """lab:
+                 machines:
+                   a:
+                     {port: web/vm1, address: 10.0.0.1/24, gateway: 10.0.0.2,
+                     routes: [{to: 0.0.0.0/0, via: 10.0.0.3}]}""",
             TOPOLOGY,
             "machine a: two routes to 0.0.0.0/0",
         ),
