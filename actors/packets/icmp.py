@@ -55,9 +55,9 @@ def echo_reply(frame: bytes) -> bytes:
     code = frame[icmp + 1]
     reply[icmp] = ECHO_REPLY
     old_sum = int.from_bytes(frame[icmp + 2 : icmp + 4])
-    reply[icmp + 2 : icmp + 4] = checksum_after_change(
-        old_sum, ECHO_REQUEST << 8 | code, ECHO_REPLY << 8 | code
-    ).to_bytes(2)
+    new_sum = checksum_after_change(old_sum, ECHO_REQUEST << 8 | code, ECHO_REPLY << 8 | code)
+    # Over data that is zero throughout, only all ones is right; elsewhere it equals 0.
+    reply[icmp + 2 : icmp + 4] = (new_sum or 0xFFFF).to_bytes(2)
     return bytes(reply)
 
 
