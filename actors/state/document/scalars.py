@@ -22,7 +22,7 @@ from actors.values import (
 )
 
 
-class _Unexpected(ValueError):
+class _UnexpectedError(ValueError):
     """The text looks right, but is not; the message completes `expected …`."""
 
 
@@ -55,7 +55,7 @@ UNICAST_REASON = "a multicast or all-zero MAC cannot be a port's"
 def _unicast_mac(text: str) -> Mac:
     mac = parse_mac(text)
     if mac[0] & 1 or not any(mac):
-        raise _Unexpected(f"a unicast MAC address, found {text!r}: {UNICAST_REASON}")
+        raise _UnexpectedError(f"a unicast MAC address, found {text!r}: {UNICAST_REASON}")
     return mac
 
 
@@ -64,7 +64,7 @@ def _network(text: str) -> IpPrefix:
         network = ipaddress.ip_network(text)
     except ValueError:
         wide = ipaddress.ip_network(text, strict=False)
-        raise _Unexpected(
+        raise _UnexpectedError(
             f"a network, found {text!r} with bits beyond its prefix: {wide} is the network"
         ) from None
     return IpPrefix(IpAddress(network.network_address.packed), network.prefixlen)
@@ -78,14 +78,14 @@ def _interface(text: str) -> IpInterface:
 def _number(text: str, highest: int) -> int:
     number = int(text, 0) if text.startswith("0x") else int(text)
     if number > highest:
-        raise _Unexpected(f"a number up to {highest}, found {text!r}")
+        raise _UnexpectedError(f"a number up to {highest}, found {text!r}")
     return number
 
 
 def _port_range(text: str) -> str:
     first, _, last = text.partition("-")
     if _number(first, 65535) > _number(last or first, 65535):
-        raise _Unexpected(f"a range from low to high, found {text!r}")
+        raise _UnexpectedError(f"a range from low to high, found {text!r}")
     return text
 
 
@@ -192,7 +192,7 @@ def text_of(scalar: Scalar, text: str) -> object:
         raise ValueError(f"{scalar.what}, found {text[:80]!r}")
     try:
         return scalar.parse(text)
-    except _Unexpected:
+    except _UnexpectedError:
         raise
     except ValueError:
         raise ValueError(f"{scalar.what}, found {text[:80]!r}") from None
