@@ -50,7 +50,7 @@ class DatapathStats(Struct, frozen=True):
     flows: int = 0
 
 
-class DatapathInfo(Struct, frozen=True, tag="datapath"):
+class DatapathInfo(Struct, frozen=True, tag_field="kind", tag="datapath"):
     """A datapath as a reply or notification describes it."""
 
     seq: int
@@ -74,7 +74,7 @@ class VportStats(Struct, frozen=True):
     tx_dropped: int = 0
 
 
-class VportInfo(Struct, frozen=True, tag="vport"):
+class VportInfo(Struct, frozen=True, tag_field="kind", tag="vport"):
     """A port as a reply or notification describes it."""
 
     seq: int
@@ -91,7 +91,7 @@ class VportInfo(Struct, frozen=True, tag="vport"):
     """Of the port's network device; 0 if not told."""
 
 
-class FlowInfo(Struct, frozen=True, tag="flow"):
+class FlowInfo(Struct, frozen=True, tag_field="kind", tag="flow"):
     """A flow as a dump, or the echo of its deletion, describes it."""
 
     seq: int
@@ -108,7 +108,7 @@ class FlowInfo(Struct, frozen=True, tag="flow"):
     tcp_flags: int = 0
 
 
-class FamilyInfo(Struct, frozen=True, tag="family"):
+class FamilyInfo(Struct, frozen=True, tag_field="kind", tag="family"):
     """A generic netlink family and its multicast groups, as (name, id)."""
 
     seq: int
@@ -118,20 +118,20 @@ class FamilyInfo(Struct, frozen=True, tag="family"):
     groups: tuple[tuple[str, int], ...] = ()
 
 
-class NetlinkRefused(Struct, frozen=True, tag="refused"):
+class NetlinkRefused(Struct, frozen=True, tag_field="kind", tag="refused"):
     """The request with this number failed."""
 
     seq: int
     errno: int
 
 
-class Acknowledged(Struct, frozen=True, tag="acknowledged"):
+class Acknowledged(Struct, frozen=True, tag_field="kind", tag="acknowledged"):
     """The request with this number succeeded (it had NLM_F_ACK)."""
 
     seq: int
 
 
-class Done(Struct, frozen=True, tag="done"):
+class Done(Struct, frozen=True, tag_field="kind", tag="done"):
     """The dump with this number is complete."""
 
     seq: int

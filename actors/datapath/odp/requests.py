@@ -35,13 +35,13 @@ NAME_LIMIT: Final = 16
 """Of interfaces and families, in bytes with the NUL (IFNAMSIZ, GENL_NAMSIZ)."""
 
 
-class GetFamily(Struct, frozen=True, tag="get_family"):
+class GetFamily(Struct, frozen=True, tag_field="kind", tag="get_family"):
     """Ask the controller for a family's id."""
 
     name: str
 
 
-class NewDatapath(Struct, frozen=True, tag="new_datapath"):
+class NewDatapath(Struct, frozen=True, tag_field="kind", tag="new_datapath"):
     """Create a datapath whose local port is the device `name`."""
 
     name: str
@@ -49,21 +49,21 @@ class NewDatapath(Struct, frozen=True, tag="new_datapath"):
     user_features: int | None = None
 
 
-class GetDatapath(Struct, frozen=True, tag="get_datapath"):
+class GetDatapath(Struct, frozen=True, tag_field="kind", tag="get_datapath"):
     """Look a datapath up, by name or ifindex."""
 
     dp_ifindex: int = 0
     name: str | None = None
 
 
-class DeleteDatapath(Struct, frozen=True, tag="delete_datapath"):
+class DeleteDatapath(Struct, frozen=True, tag_field="kind", tag="delete_datapath"):
     """Delete a datapath, by name or ifindex."""
 
     dp_ifindex: int = 0
     name: str | None = None
 
 
-class NewVport(Struct, frozen=True, tag="new_vport"):
+class NewVport(Struct, frozen=True, tag_field="kind", tag="new_vport"):
     """Add a port; without a number the datapath chooses one."""
 
     dp_ifindex: int
@@ -77,7 +77,7 @@ class NewVport(Struct, frozen=True, tag="new_vport"):
     """UDP port of a tunnel."""
 
 
-class GetVport(Struct, frozen=True, tag="get_vport"):
+class GetVport(Struct, frozen=True, tag_field="kind", tag="get_vport"):
     """Look a port up by name or number; with NLM_F_DUMP all ports."""
 
     dp_ifindex: int
@@ -85,7 +85,7 @@ class GetVport(Struct, frozen=True, tag="get_vport"):
     name: str | None = None
 
 
-class SetVport(Struct, frozen=True, tag="set_vport"):
+class SetVport(Struct, frozen=True, tag_field="kind", tag="set_vport"):
     """Change who gets a port's upcalls."""
 
     dp_ifindex: int
@@ -94,7 +94,7 @@ class SetVport(Struct, frozen=True, tag="set_vport"):
     upcall_pids: tuple[int, ...] | None = None
 
 
-class DeleteVport(Struct, frozen=True, tag="delete_vport"):
+class DeleteVport(Struct, frozen=True, tag_field="kind", tag="delete_vport"):
     """Remove a port."""
 
     dp_ifindex: int
@@ -102,7 +102,7 @@ class DeleteVport(Struct, frozen=True, tag="delete_vport"):
     name: str | None = None
 
 
-class NewFlow(Struct, frozen=True, tag="new_flow"):
+class NewFlow(Struct, frozen=True, tag_field="kind", tag="new_flow"):
     """Create a flow; without a mask it matches its key exactly."""
 
     dp_ifindex: int
@@ -112,7 +112,7 @@ class NewFlow(Struct, frozen=True, tag="new_flow"):
     ufid: bytes | None = None
 
 
-class SetFlow(Struct, frozen=True, tag="set_flow"):
+class SetFlow(Struct, frozen=True, tag_field="kind", tag="set_flow"):
     """Change a flow's actions (None keeps them), or clear its statistics."""
 
     dp_ifindex: int
@@ -123,7 +123,7 @@ class SetFlow(Struct, frozen=True, tag="set_flow"):
     clear: bool = False
 
 
-class GetFlow(Struct, frozen=True, tag="get_flow"):
+class GetFlow(Struct, frozen=True, tag_field="kind", tag="get_flow"):
     """Look a flow up by ufid or key; with NLM_F_DUMP all flows."""
 
     dp_ifindex: int
@@ -132,7 +132,7 @@ class GetFlow(Struct, frozen=True, tag="get_flow"):
     ufid_flags: int = 0
 
 
-class DeleteFlow(Struct, frozen=True, tag="delete_flow"):
+class DeleteFlow(Struct, frozen=True, tag_field="kind", tag="delete_flow"):
     """Delete a flow by ufid or key; with neither, all flows."""
 
     dp_ifindex: int
@@ -141,7 +141,7 @@ class DeleteFlow(Struct, frozen=True, tag="delete_flow"):
     ufid_flags: int = 0
 
 
-class ExecutePacket(Struct, frozen=True, tag="execute_packet"):
+class ExecutePacket(Struct, frozen=True, tag_field="kind", tag="execute_packet"):
     """Apply actions to a frame, as if it had come in with this key's metadata."""
 
     dp_ifindex: int
@@ -150,11 +150,11 @@ class ExecutePacket(Struct, frozen=True, tag="execute_packet"):
     frame: bytes
 
 
-class Unsupported(Struct, frozen=True, tag="unsupported"):
+class Unsupported(Struct, frozen=True, tag_field="kind", tag="unsupported"):
     """A request of a family or command that is not known here: answer EOPNOTSUPP."""
 
 
-class Malformed(Struct, frozen=True, tag="malformed"):
+class Malformed(Struct, frozen=True, tag_field="kind", tag="malformed"):
     """A request whose attributes are wrong: answer EINVAL."""
 
     reason: str
