@@ -1,0 +1,305 @@
+"""DatapathPorts: plugs the interfaces that are bound to virtual ports into the datapath.
+
+Owns which interface is which datapath port, and this host's tunnel keys. Receives the host's
+bindings, its links, tunnel zones, and what became of port requests. Publishes plugged ports in
+the active table and tells the packet workflow and the flow controller of them. Plans in
+port_plan.py.
+"""
+
+from typing import assert_never
+
+import msgspec
+
+from actors.datapath.port_plan import Forget, Plug, Plugged, Rebind, Unplug, plan
+from actors.host import HostSettings
+from actors.lane import Lane, LaneActor
+from actors.messages.flows import (
+    LocalPort,
+    LocalPortsChanged,
+    PortPluggedIn,
+    TunnelPeer,
+    TunnelPeersChanged,
+)
+from actors.messages.netlink import (
+    AddPort,
+    AddTunnelPort,
+    DatapathReset,
+    PortAdded,
+    PortRefused,
+    PortRemoved,
+    PortsSettled,
+    RemovePort,
+)
+from actors.messages.operator import Inspect, Inspected
+from actors.messages.tables import DisownRow, OwnRow
+from actors.messages.time import Tick, WakeMe
+from actors.messages.topology import Configured, Link, LinksChanged, Subscribe
+from actors.state.tables import ACTIVE_TABLE, ActivePort, encode_active
+from actors.state.topology import Binding, Host, TunnelZone
+from actors.tunnel_key import choose_number
+from actors.values import SECOND, ActorName, DatapathPort, Nanoseconds, PortId
+
+FLOW_CONTROLLER = ActorName("flow-controller")
+PACKET_WORKFLOW = ActorName("packet-workflow")
+NETLINK_BROKER = ActorName("netlink-broker")
+STATE_TABLES = ActorName("state-tables")
+TOPOLOGY_WATCHER = ActorName("topology-watcher")
+CLOCK = ActorName("clock")
+
+TUNNEL_LINK = "ayatori-vxlan"
+RETRY_INTERVAL = SECOND
+
+PortsMessage = (
+    Configured | LinksChanged | DatapathReset | PortAdded | PortRefused | PortRemoved | Tick | Inspect
+)
+
+
+class PortsState(msgspec.Struct):
+    """All that the datapath ports actor knows."""
+
+    bindings: tuple[Binding, ...] = ()
+    host_known: bool = False
+    links: dict[str, Link] = msgspec.field(default_factory=dict)
+    links_known: bool = False
+    zones: dict[str, TunnelZone] = msgspec.field(default_factory=dict)
+    connected: bool = False
+    plugged: dict[str, Plugged] = msgspec.field(default_factory=dict)
+    keys: dict[int, PortId] = msgspec.field(default_factory=dict)
+    tunnel_port: DatapathPort | None = None
+    tunnel_asked: bool = False
+    settled: bool = False
+    refusals: dict[str, int] = msgspec.field(default_factory=dict)
+
+
+class DatapathPorts(LaneActor):
+    """See the module."""
+
+    State = PortsState
+    state: PortsState
+
+    def __init__(self, name: ActorName, lane: Lane, host: HostSettings) -> None:
+        super().__init__(name, lane)
+        self.host = host
+
+    def boot(self) -> None:
+        """Ask for this host's bindings and for the tunnel zones."""
+        self.send(TOPOLOGY_WATCHER, Subscribe(self.name, "host", self.host.host))
+        self.send(TOPOLOGY_WATCHER, Subscribe(self.name, "tunnel-zone", ""))
+
+    def on_receive(self, message: PortsMessage) -> None:
+        """Handle one message."""
+        state = self.state
+        match message:
+            case Configured():
+                self._configured(message)
+            case LinksChanged():
+                state.links = {link.name: link for link in message.links}
+                state.links_known = True
+            case DatapathReset():
+                self._reset(message)
+            case PortAdded():
+                self._added(message)
+            case PortRefused():
+                self._refused(message)
+            case PortRemoved():
+                if message.link in state.plugged:
+                    self._forget(message.link)
+            case Tick():
+                if state.connected and state.tunnel_port is None:
+                    self._want_tunnel_port()
+            case Inspect():
+                self.send(
+                    message.requester, Inspected(message.request, self.name, self._describe())
+                )
+                return
+            case _:
+                assert_never(message)
+        self._carry_out_plan()
+        self._settle()
+
+    # --- what ought to be ---------------------------------------------------------------------
+
+    def _configured(self, message: Configured) -> None:
+        state = self.state
+        if message.kind == "host":
+            state.bindings = message.config.bindings if isinstance(message.config, Host) else ()
+            state.host_known = True
+            return
+        if isinstance(message.config, TunnelZone):
+            state.zones[message.id] = message.config
+        else:
+            state.zones.pop(message.id, None)
+        changed = TunnelPeersChanged(peers_of(self.host, state.zones))
+        self.send(FLOW_CONTROLLER, changed)
+        self.send(PACKET_WORKFLOW, changed)
+        if state.connected:
+            self._want_tunnel_port()
+
+    def _carry_out_plan(self) -> None:
+        state = self.state
+        if not (state.connected and state.host_known and state.links_known):
+            return
+        for step in plan(state.bindings, state.links, state.plugged, self.lane.now):
+            match step:
+                case Plug():
+                    link = step.binding.interface
+                    state.plugged[link] = Plugged(link, step.link_index, "adding", step.binding)
+                    self.send(NETLINK_BROKER, AddPort(self.name, link))
+                case Unplug():
+                    port = state.plugged[step.link]
+                    port.status = "removing"
+                    self._withdraw(port)
+                    self.send(NETLINK_BROKER, RemovePort(self.name, port.link, port.number))
+                case Rebind():
+                    port = state.plugged[step.link]
+                    self._withdraw(port)
+                    port.binding = step.binding
+                    self._publish(port)
+                case Forget():
+                    del state.plugged[step.link]
+                case _:
+                    assert_never(step)
+
+    def _want_tunnel_port(self) -> None:
+        state = self.state
+        if state.tunnel_port is None and not state.tunnel_asked and state.zones:
+            state.tunnel_asked = True
+            udp_port = self.host.tunnel_udp_port
+            self.send(NETLINK_BROKER, AddTunnelPort(self.name, TUNNEL_LINK, udp_port))
+
+    # --- what became of it --------------------------------------------------------------------
+
+    def _reset(self, message: DatapathReset) -> None:
+        state = self.state
+        for port in state.plugged.values():
+            if port.status == "plugged":
+                self._withdraw(port)
+        state.plugged.clear()
+        state.tunnel_port = None
+        state.tunnel_asked = False
+        state.connected = message.connected
+        self._tell()
+        if state.connected:
+            self._want_tunnel_port()
+
+    def _added(self, message: PortAdded) -> None:
+        state = self.state
+        if message.link == TUNNEL_LINK:
+            state.tunnel_port = message.number
+            self._tell()
+            return
+        port = state.plugged.get(message.link)
+        if port is None or port.status != "adding":
+            return
+        port.number = message.number
+        port.status = "plugged"
+        self._publish(port)
+
+    def _refused(self, message: PortRefused) -> None:
+        state = self.state
+        name = f"{message.link}: errno {message.errno}"
+        if name in state.refusals or len(state.refusals) < 1000:
+            state.refusals[name] = state.refusals.get(name, 0) + 1
+        retry_at = Nanoseconds(self.lane.now + RETRY_INTERVAL)
+        if message.link == TUNNEL_LINK:
+            state.tunnel_asked = False
+        elif message.link in state.plugged:
+            port = state.plugged[message.link]
+            port.status = "failed"
+            port.retry_at = retry_at
+        self.send(CLOCK, WakeMe(self.name, retry_at))
+
+    def _forget(self, link: str) -> None:
+        del self.state.plugged[link]
+
+    # --- telling others -----------------------------------------------------------------------
+
+    def _publish(self, port: Plugged) -> None:
+        state = self.state
+        port.tunnel_key = choose_number(port.binding.port, state.keys)
+        state.keys[port.tunnel_key] = port.binding.port
+        self._tell()
+        key, value = encode_active(
+            port.binding.port, ActivePort(self.host.host, port.tunnel_key)
+        )
+        self.send(STATE_TABLES, OwnRow(ACTIVE_TABLE, key, value))
+        local = _local_port(port)
+        if port.binding.kind == "router":
+            self.send(local.device, PortPluggedIn(local, self.lane.now))
+
+    def _withdraw(self, port: Plugged) -> None:
+        self.state.keys.pop(port.tunnel_key, None)
+        self.send(STATE_TABLES, DisownRow(ACTIVE_TABLE, port.binding.port.encode()))
+        self._tell(without=port.link)
+
+    def _tell(self, without: str = "") -> None:
+        state = self.state
+        local = tuple(
+            _local_port(port)
+            for port in state.plugged.values()
+            if port.status == "plugged" and port.link != without
+        )
+        changed = LocalPortsChanged(local, state.tunnel_port)
+        self.send(FLOW_CONTROLLER, changed)
+        self.send(PACKET_WORKFLOW, changed)
+
+    def _settle(self) -> None:
+        """Say once that the host is ready: all that is bound to it and present is plugged in."""
+        state = self.state
+        if state.settled or not (state.connected and state.host_known and state.links_known):
+            return
+        if any(port.status == "adding" for port in state.plugged.values()):
+            return
+        if state.zones and state.tunnel_port is None:
+            return
+        state.settled = True
+        self.emit(PortsSettled())
+
+    def _describe(self) -> bytes:
+        state = self.state
+        return msgspec.json.encode(
+            {
+                "ports": [
+                    {
+                        "port": port.binding.port_name,
+                        "id": port.binding.port,
+                        "interface": port.link,
+                        "status": port.status,
+                        "number": port.number,
+                        "tunnel_key": port.tunnel_key,
+                    }
+                    for port in state.plugged.values()
+                ],
+                "tunnel_port": state.tunnel_port,
+                "missing_interfaces": [
+                    b.interface for b in state.bindings if b.interface not in state.links
+                ],
+                "refusals": state.refusals,
+            }
+        )
+
+
+def _local_port(port: Plugged) -> LocalPort:
+    binding = port.binding
+    return LocalPort(
+        binding.port,
+        binding.port_name,
+        ActorName(f"{binding.kind}/{binding.device}"),
+        port.number,
+        port.tunnel_key,
+    )
+
+
+def peers_of(host: HostSettings, zones: dict[str, TunnelZone]) -> tuple[TunnelPeer, ...]:
+    """Return how each host of a shared zone is reached; the first zone by name counts."""
+    peers: dict[str, TunnelPeer] = {}
+    for zone in sorted(zones.values(), key=lambda z: z.name):
+        own = [m.address for m in zone.members if m.host == host.host]
+        if not own:
+            continue
+        for member in zone.members:
+            if member.host != host.host and member.host not in peers:
+                peers[member.host] = TunnelPeer(
+                    member.host, member.host_name, own[0], member.address
+                )
+    return tuple(peers.values())

@@ -1,0 +1,394 @@
+"""FlowController: makes flows of verdicts, and keeps the book of them.
+
+Owns the flow table, where exterior ports are, and the recent invalidations. Receives verdicts,
+tags to invalidate, and what the datapath says of flows. Sends flows and packets to the netlink
+broker, and word to the owners of watched tags when flows begin or cease to depend on them.
+"""
+
+from typing import assert_never
+
+import msgspec
+
+from actors.datapath.flow_table import Flow, FlowTable
+from actors.datapath.flow_text import describe_flow
+from actors.datapath.invalidations import RecentInvalidations
+from actors.datapath.odp.mask import mask_for, masked
+from actors.datapath.reachability import Reach, Reachability, reach, rewrite
+from actors.host import HostSettings
+from actors.lane import Lane, LaneActor
+from actors.lifetimes import KIND_NAMES, LIFE_NONE
+from actors.messages.flows import (
+    DumpFlows,
+    ExecutePacket,
+    FlowDeleted,
+    FlowRefused,
+    FlowsDumped,
+    FlowStatistics,
+    FlushFlows,
+    InstallFlow,
+    InvalidateTags,
+    LocalPortsChanged,
+    RemoveFlow,
+    TagHeld,
+    TagReleased,
+    TunnelPeersChanged,
+    UnwatchTag,
+    WatchTag,
+)
+from actors.messages.netlink import DatapathReset
+from actors.messages.operator import Inspect, Inspected
+from actors.messages.simulation import PacketContext, ParkedPacketFinished, Verdict
+from actors.messages.tables import RowsChanged, SubscribeTable
+from actors.messages.time import Tick, WakeMe
+from actors.state.tables import ACTIVE_TABLE, decode_active
+from actors.tags import peer_tag, reach_tag, tunnel_key_tag
+from actors.values import SECOND, ActorName, Nanoseconds, PortId, Tag
+
+NETLINK_BROKER = ActorName("netlink-broker")
+PACKET_WORKFLOW = ActorName("packet-workflow")
+STATE_TABLES = ActorName("state-tables")
+CLOCK = ActorName("clock")
+
+EXPIRY_INTERVAL = SECOND // 2
+MOST_EXPIRED_AT_ONCE = 5_000
+EEXIST = 17
+
+ControllerMessage = (
+    Verdict
+    | InvalidateTags
+    | WatchTag
+    | UnwatchTag
+    | FlowDeleted
+    | FlowRefused
+    | FlowsDumped
+    | RowsChanged
+    | LocalPortsChanged
+    | TunnelPeersChanged
+    | DatapathReset
+    | FlushFlows
+    | Tick
+    | Inspect
+)
+
+
+class FlowCounters(msgspec.Struct):
+    """What became of verdicts and flows since the agent started."""
+
+    installed: int = 0
+    executed: int = 0
+    expired: int = 0
+    invalidated: int = 0
+    evicted: int = 0
+    duplicates: int = 0
+    """A verdict for a match that was installed already, or the datapath said so (EEXIST)."""
+    refused: int = 0
+    stale: int = 0
+    """Not installed, as what they depended on changed while their packet waited."""
+    unreachable: int = 0
+    """Outputs to ports that are plugged in nowhere, or on a host without a tunnel."""
+    lost: int = 0
+    """Flows that the datapath did not have when it was asked."""
+    packets: int = 0
+    octets: int = 0
+
+
+class FlowControllerState(msgspec.Struct):
+    """All that the flow controller knows."""
+
+    flows: dict[int, Flow] = msgspec.field(default_factory=dict)
+    next_flow: int = 1
+    watched: dict[Tag, ActorName] = msgspec.field(default_factory=dict)
+    recent: RecentInvalidations = msgspec.field(default_factory=RecentInvalidations)
+    where: Reachability = msgspec.field(default_factory=Reachability)
+    connected: bool = False
+    timer: bool = False
+    counters: FlowCounters = msgspec.field(default_factory=FlowCounters)
+    refusals: dict[int, int] = msgspec.field(default_factory=dict)
+    """errno -> how often."""
+    inspecting: list[Inspect] = msgspec.field(default_factory=list)
+
+
+class FlowController(LaneActor):
+    """See the module."""
+
+    State = FlowControllerState
+    state: FlowControllerState
+
+    def __init__(self, name: ActorName, lane: Lane, host: HostSettings) -> None:
+        super().__init__(name, lane)
+        self.host = host
+        self.restored()
+
+    def boot(self) -> None:
+        """Ask where the ports of the network are."""
+        self.send(STATE_TABLES, SubscribeTable(self.name, ACTIVE_TABLE))
+
+    def restored(self) -> None:
+        """Rebuild the indexes of the flow table."""
+        self.table = FlowTable(self.state.flows)
+        self._ways: dict[PortId, Reach] = {}
+
+    def on_receive(self, message: ControllerMessage) -> None:  # noqa: C901, PLR0912
+        """Handle one message."""
+        if type(message) is Verdict:
+            self._complete(message.context)
+            return
+        match message:
+            case InvalidateTags():
+                self._invalidate(message.tags)
+            case WatchTag():
+                self.state.watched[message.tag] = message.owner
+                if message.tag in self.table.by_tag:
+                    self.send(message.owner, TagHeld(message.tag))
+            case UnwatchTag():
+                self.state.watched.pop(message.tag, None)
+            case FlowDeleted():
+                self.state.counters.packets += message.packets
+                self.state.counters.octets += message.octets
+            case FlowRefused():
+                self._refused(message)
+            case FlowsDumped():
+                self._compare(message)
+            case RowsChanged():
+                self._ports_moved(message)
+            case LocalPortsChanged():
+                self._local_ports(message)
+            case TunnelPeersChanged():
+                self._peers(message)
+            case DatapathReset():
+                self._reset(message)
+            case FlushFlows():
+                self._release(self.table.clear())
+                self.send(NETLINK_BROKER, message)
+            case Tick():
+                self._expire(message.at)
+            case Inspect():
+                self._inspect(message)
+            case Verdict():
+                raise AssertionError("handled above")
+            case _:
+                assert_never(message)
+
+    # --- verdicts -----------------------------------------------------------------------------
+
+    def _complete(self, context: PacketContext) -> None:
+        """Install a flow if that may be, and let the packet go its way."""
+        state = self.state
+        current = context.key
+        tags = context.tags
+        parts: list[bytes] = []
+        ways = self._ways
+        from_tunnel = current.tunnel is not None
+        for output in context.outputs:
+            way = ways.get(output.port)
+            if way is None:
+                way = ways[output.port] = reach(state.where, output.port)
+            tags += way.tags
+            if way.actions is None or (from_tunnel and not way.local):
+                state.counters.unreachable += 1
+                continue
+            headers = output.headers
+            if headers is not current:
+                parts.append(rewrite(current, headers))
+                current = headers
+            parts.append(way.actions)
+        actions = b"".join(parts)
+        if context.lifetime != LIFE_NONE and state.connected:
+            self._install(context, tags, actions)
+        if actions:
+            state.counters.executed += 1
+            self.send(NETLINK_BROKER, ExecutePacket(context.raw_key, actions, context.frame))
+        if context.parked and context.raw_key:
+            self.send(
+                PACKET_WORKFLOW, ParkedPacketFinished(context.number, context.raw_key, actions)
+            )
+
+    def _install(self, context: PacketContext, tags: tuple[Tag, ...], actions: bytes) -> None:
+        state = self.state
+        if state.recent.since(context.number, tags):
+            state.counters.stale += 1
+            return
+        raw_key = context.raw_key
+        mask = mask_for(raw_key, context.seen)
+        identity = masked(raw_key, mask)
+        table = self.table
+        if table.has_match(identity):
+            state.counters.duplicates += 1
+            return
+        if len(table.flows) >= self.host.most_flows:
+            self._evict()
+        number = state.next_flow
+        state.next_flow = number + 1
+        flow = Flow(
+            number, context.lifetime, context.at if not context.parked else self.lane.now,
+            raw_key, mask, actions, tags, context.reason,
+        )  # fmt: skip
+        first = table.add(flow, identity)
+        state.counters.installed += 1
+        if first:
+            watched = state.watched
+            for tag in first:
+                owner = watched.get(tag)
+                if owner is not None:
+                    self.send(owner, TagHeld(tag))
+        self.send(NETLINK_BROKER, InstallFlow(number, raw_key, mask, actions))
+        if not state.timer:
+            state.timer = True
+            self.send(CLOCK, WakeMe(self.name, Nanoseconds(self.lane.now + EXPIRY_INTERVAL)))
+
+    def _evict(self) -> None:
+        number = self.table.to_evict()
+        if number is not None:
+            self.state.counters.evicted += 1
+            self._remove(number)
+
+    def _remove(self, number: int) -> None:
+        """Remove a flow from the book and the datapath."""
+        self._release(self.table.remove(number))
+        self.send(NETLINK_BROKER, RemoveFlow(number))
+
+    def _release(self, tags: tuple[Tag, ...]) -> None:
+        """Tell the owners of watched tags that no flow depends on them any more."""
+        watched = self.state.watched
+        if watched:
+            for tag in tags:
+                owner = watched.get(tag)
+                if owner is not None:
+                    self.send(owner, TagReleased(tag, self.lane.now))
+
+    # --- invalidation and expiry --------------------------------------------------------------
+
+    def _invalidate(self, tags: tuple[Tag, ...]) -> None:
+        self.state.recent.add(self.lane.inputs, tags)
+        for number in self.table.tagged(tags):
+            self.state.counters.invalidated += 1
+            self._remove(number)
+
+    def _expire(self, at: Nanoseconds) -> None:
+        state = self.state
+        for number in self.table.expired(at, MOST_EXPIRED_AT_ONCE):
+            state.counters.expired += 1
+            self._remove(number)
+        state.timer = bool(self.table.flows)
+        if state.timer:
+            self.send(CLOCK, WakeMe(self.name, Nanoseconds(at + EXPIRY_INTERVAL)))
+
+    # --- what the datapath says ---------------------------------------------------------------
+
+    def _refused(self, message: FlowRefused) -> None:
+        """Forget a flow that the datapath did not take; there is nothing to delete."""
+        counters = self.state.counters
+        if message.errno == EEXIST:
+            counters.duplicates += 1
+        else:
+            counters.refused += 1
+        self.state.refusals[message.errno] = self.state.refusals.get(message.errno, 0) + 1
+        self._release(self.table.remove(message.flow))
+
+    def _compare(self, dump: FlowsDumped) -> None:
+        """Answer who asked for flows; forget those that the datapath turned out not to have."""
+        statistics = {flow.flow: flow for flow in dump.flows}
+        if dump.complete:
+            missing = [
+                number
+                for number, flow in self.table.flows.items()
+                if number not in statistics and flow.made_at < dump.asked_at
+            ]
+            for number in missing:
+                self.state.counters.lost += 1
+                self._release(self.table.remove(number))
+        asking, self.state.inspecting = self.state.inspecting, []
+        for inspect in asking:
+            self._answer(inspect, statistics)
+
+    def _reset(self, message: DatapathReset) -> None:
+        """Begin with an empty datapath."""
+        self.state.connected = message.connected
+        self._release(self.table.clear())
+        for inspect in self.state.inspecting:
+            self._answer(inspect, {})
+        self.state.inspecting = []
+
+    # --- where ports are ----------------------------------------------------------------------
+
+    def _ports_moved(self, message: RowsChanged) -> None:
+        active = self.state.where.active
+        tags: list[Tag] = []
+        for row in message.rows:
+            if row.value is None:
+                port = PortId(row.key.decode(errors="replace"))
+                active.pop(port, None)
+            else:
+                try:
+                    port, entry = decode_active(row.key, row.value)
+                except ValueError:
+                    self.state.counters.refused += 1
+                    continue
+                active[port] = entry
+            self._ways.pop(port, None)
+            tags.append(reach_tag(port))
+        self._invalidate(tuple(tags))
+
+    def _local_ports(self, message: LocalPortsChanged) -> None:
+        where = self.state.where
+        before, after = where.local, {port.port: port for port in message.ports}
+        tags: list[Tag] = []
+        for identity in (*before, *(p for p in after if p not in before)):
+            old, new = before.get(identity), after.get(identity)
+            if old != new:
+                tags.append(reach_tag(identity))
+                tags += [tunnel_key_tag(port.tunnel_key) for port in (old, new) if port]
+        where.local = after
+        if where.tunnel_port != message.tunnel_port:
+            where.tunnel_port = message.tunnel_port
+            tags += [peer_tag(host) for host in where.peers]
+        self._ways.clear()
+        self._invalidate(tuple(tags))
+
+    def _peers(self, message: TunnelPeersChanged) -> None:
+        where = self.state.where
+        before, after = where.peers, {peer.host: peer for peer in message.peers}
+        hosts = [h for h in (*before, *(h for h in after if h not in before))]
+        tags = tuple(peer_tag(h) for h in hosts if before.get(h) != after.get(h))
+        where.peers = after
+        self._ways.clear()
+        self._invalidate(tags)
+
+    # --- for people ---------------------------------------------------------------------------
+
+    def _inspect(self, inspect: Inspect) -> None:
+        if inspect.subject == "flows" and self.state.connected:
+            self.state.inspecting.append(inspect)
+            if len(self.state.inspecting) == 1:
+                self.send(NETLINK_BROKER, DumpFlows())
+            return
+        self._answer(inspect, {})
+
+    def _answer(self, inspect: Inspect, statistics: dict[int, FlowStatistics]) -> None:
+        state = self.state
+        if inspect.subject == "flows":
+            names = {port.number: port.name for port in state.where.local.values()}
+            body = msgspec.json.encode(
+                [
+                    describe_flow(flow, statistics.get(flow.number), names, inspect.at)
+                    for flow in state.flows.values()
+                ]
+            )
+        else:
+            kinds = dict.fromkeys((k for k in KIND_NAMES[1:] if k), 0)
+            for flow in state.flows.values():
+                kind = KIND_NAMES[flow.lifetime]
+                if kind is not None:
+                    kinds[kind] += 1
+            body = msgspec.json.encode(
+                {
+                    "flows": len(state.flows),
+                    "by_kind": kinds,
+                    "tags": len(self.table.by_tag),
+                    "refusals_by_errno": {str(k): v for k, v in state.refusals.items()},
+                    **msgspec.structs.asdict(state.counters),
+                }
+            )
+        self.send(inspect.requester, Inspected(inspect.request, self.name, body))
+
+

@@ -1,0 +1,480 @@
+"""NetlinkBroker: the one way from the lane to the datapath, and the first to hear its answers.
+
+Owns the sequence numbers and the requests in flight. Receives flows, packets and port requests,
+encodes them in place into the edge's RequestBuffer. Flow creates and packet executes are
+optimistic: no acknowledgement is asked for, only an error comes back. Flow deletes are echoed,
+for their statistics. When replies were lost, it dumps the flows and brings both sides together.
+"""
+
+import struct
+from typing import assert_never
+
+import msgspec
+
+from actors.datapath.odp import constants as c
+from actors.datapath.odp.errors import OdpError
+from actors.datapath.odp.hot_requests import (
+    write_flow_create,
+    write_flow_delete,
+    write_packet_execute,
+)
+from actors.datapath.odp.messages import Families
+from actors.datapath.odp.replies import (
+    Acknowledged,
+    Done,
+    FlowInfo,
+    NetlinkRefused,
+    Reply,
+    VportInfo,
+    decode_replies,
+)
+from actors.datapath.odp.requests import (
+    DeleteFlow,
+    DeleteVport,
+    Encodable,
+    GetFlow,
+    NewVport,
+    encode_request,
+)
+from actors.datapath.request_buffer import RequestBuffer
+from actors.datapath.sequence import (
+    CREATE_BITS,
+    DELETE_BITS,
+    EXECUTE_BITS,
+    KIND_CREATE,
+    KIND_DELETE,
+    KIND_EXECUTE,
+    KIND_REQUEST,
+    NUMBER_MASK,
+    flow_of,
+    kind_of,
+)
+from actors.lane import Lane, LaneActor
+from actors.messages.flows import (
+    DumpFlows,
+    ExecutePacket,
+    FlowDeleted,
+    FlowRefused,
+    FlowsDumped,
+    FlowStatistics,
+    FlushFlows,
+    InstallFlow,
+    RemoveFlow,
+)
+from actors.messages.netlink import (
+    AddPort,
+    AddTunnelPort,
+    DatapathConnected,
+    DatapathLost,
+    DatapathReset,
+    NetlinkReplied,
+    NetlinkRepliesLost,
+    NetlinkSendFailed,
+    PortAdded,
+    PortRefused,
+    PortRemoved,
+    RemovePort,
+)
+from actors.messages.operator import Inspect, Inspected
+from actors.messages.time import Tick, WakeMe
+from actors.values import SECOND, ActorName, DatapathPort, Nanoseconds
+
+FLOW_CONTROLLER = ActorName("flow-controller")
+DATAPATH_PORTS = ActorName("datapath-ports")
+CLOCK = ActorName("clock")
+
+REQUEST_TIMEOUT = 5 * SECOND
+MOST_DUMPED = 1_000_000
+ETIMEDOUT = 110
+GONE = frozenset({2, 19, 6})
+"""ENOENT, ENODEV, ENXIO: what was to be deleted is not there, which is what was wanted."""
+
+METADATA_ONLY = struct.pack("=HHI", 8, c.OVS_KEY_ATTR_PRIORITY, 0)
+"""The key of a packet that entered by no port: the datapath reads its headers off the frame."""
+
+BrokerMessage = (
+    InstallFlow
+    | ExecutePacket
+    | RemoveFlow
+    | AddPort
+    | AddTunnelPort
+    | RemovePort
+    | DumpFlows
+    | FlushFlows
+    | NetlinkReplied
+    | NetlinkRepliesLost
+    | NetlinkSendFailed
+    | DatapathConnected
+    | DatapathLost
+    | Tick
+    | Inspect
+)
+
+
+class PendingRequest(msgspec.Struct, frozen=True):
+    """A request that will be answered: who asked what, and until when."""
+
+    deadline: Nanoseconds
+    requester: ActorName
+    link: str
+    removes: bool
+
+
+class Dump(msgspec.Struct):
+    """A flow dump that is coming in."""
+
+    sequence: int
+    deadline: Nanoseconds
+    asked_at: Nanoseconds
+    flows: list[FlowStatistics] = msgspec.field(default_factory=list)
+    foreign: list[bytes] = msgspec.field(default_factory=list)
+
+
+class BrokerState(msgspec.Struct):
+    """All that the netlink broker knows."""
+
+    connected: bool = False
+    families: Families = msgspec.field(default_factory=lambda: Families(0, 0, 0, 0))
+    datapath: int = 0
+    upcall_pid: int = 0
+    epoch: int = 0
+    next_request: int = 1
+    next_execute: int = 1
+    next_flow: int = 1
+    """One above the highest flow number seen."""
+    pending: dict[int, PendingRequest] = msgspec.field(default_factory=dict)
+    dump: Dump | None = None
+    counters: dict[str, int] = msgspec.field(default_factory=dict)
+
+
+class NetlinkBroker(LaneActor):
+    """See the module."""
+
+    State = BrokerState
+    state: BrokerState
+
+    def __init__(self, name: ActorName, lane: Lane, requests: RequestBuffer) -> None:
+        super().__init__(name, lane)
+        self.requests = requests
+        self.journal = lane.journal
+
+    def on_receive(self, message: BrokerMessage) -> None:  # noqa: C901, PLR0912
+        """Handle one message."""
+        if type(message) is ExecutePacket:
+            self._execute(message)
+            return
+        if type(message) is InstallFlow:
+            self._install(message)
+            return
+        match message:
+            case RemoveFlow():
+                self._remove_flow(message)
+            case NetlinkReplied():
+                self._replied(message)
+            case AddPort() | AddTunnelPort():
+                self._add_port(message)
+            case RemovePort():
+                self._remove_port(message)
+            case DumpFlows():
+                self._dump()
+            case FlushFlows():
+                if self.state.connected:
+                    self._request(DeleteFlow(self.state.datapath))
+            case NetlinkRepliesLost():
+                self._count("replies lost")
+                self._dump()
+            case NetlinkSendFailed():
+                for sequence in message.sequences:
+                    self._refused(sequence, message.errno)
+            case DatapathConnected():
+                self._connected(message)
+            case DatapathLost():
+                self._lost(message)
+            case Tick():
+                self._time_out(message.at)
+            case Inspect():
+                body = msgspec.json.encode(
+                    {"pending": len(self.state.pending), **self.state.counters}
+                )
+                self.send(message.requester, Inspected(message.request, self.name, body))
+            case InstallFlow() | ExecutePacket():
+                raise AssertionError("handled above")
+            case _:
+                assert_never(message)
+
+    # --- the packet path ----------------------------------------------------------------------
+
+    def _install(self, message: InstallFlow) -> None:
+        state = self.state
+        if not state.connected:
+            return
+        requests = self.requests
+        key, mask, actions = message.raw_key, message.mask, message.actions
+        start = requests.reserve(128 + len(key) + len(mask) + len(actions))
+        if start < 0:
+            self.send(FLOW_CONTROLLER, FlowRefused(message.flow, 90))
+            return
+        flow = message.flow
+        state.next_flow = flow + 1
+        end = write_flow_create(
+            requests.buffer,
+            start,
+            family=state.families.flow,
+            seq=CREATE_BITS | (flow & NUMBER_MASK),
+            pid=0,
+            dp_ifindex=state.datapath,
+            ufid=_UFID(state.epoch, flow),
+            raw_key=key,
+            mask=mask,
+            actions=actions,
+        )
+        self.journal.append_netlink(requests.view[start:end], 0)
+        requests.commit(end)
+
+    def _execute(self, message: ExecutePacket) -> None:
+        state = self.state
+        if not state.connected:
+            self._count("packets without a datapath")
+            return
+        requests = self.requests
+        key, actions, frame = message.raw_key or METADATA_ONLY, message.actions, message.frame
+        start = requests.reserve(128 + len(key) + len(actions) + len(frame))
+        if start < 0:
+            self._count("packets too large")
+            return
+        number = state.next_execute
+        state.next_execute = number + 1
+        end = write_packet_execute(
+            requests.buffer,
+            start,
+            family=state.families.packet,
+            seq=EXECUTE_BITS | (number & NUMBER_MASK),
+            pid=0,
+            dp_ifindex=state.datapath,
+            raw_key=key,
+            actions=actions,
+            frame=frame,
+        )
+        self.journal.append_netlink(requests.view[start:end], len(frame))
+        requests.commit(end)
+
+    def _remove_flow(self, message: RemoveFlow) -> None:
+        state = self.state
+        if not state.connected:
+            return
+        requests = self.requests
+        start = requests.reserve(128)
+        end = write_flow_delete(
+            requests.buffer,
+            start,
+            family=state.families.flow,
+            seq=DELETE_BITS | (message.flow & NUMBER_MASK),
+            pid=0,
+            dp_ifindex=state.datapath,
+            ufid=_UFID(state.epoch, message.flow),
+        )
+        self.journal.append_netlink(requests.view[start:end], 0)
+        requests.commit(end)
+
+    # --- other requests -----------------------------------------------------------------------
+
+    def _request(self, body: Encodable, flags: int = 0) -> int:
+        """Send a request that is not of the packet path; return its sequence number."""
+        state, requests = self.state, self.requests
+        sequence = state.next_request & NUMBER_MASK
+        state.next_request += 1
+        data = encode_request(body, families=state.families, seq=sequence, pid=0, flags=flags)
+        start = requests.reserve(len(data))
+        end = start + len(data)
+        requests.buffer[start:end] = data
+        self.journal.append_netlink(requests.view[start:end], 0)
+        requests.commit(end)
+        return sequence
+
+    def _add_port(self, message: AddPort | AddTunnelPort) -> None:
+        state = self.state
+        if not state.connected:
+            self.send(message.requester, PortRefused(message.link, 19))
+            return
+        if isinstance(message, AddTunnelPort):
+            kind, udp_port = c.OVS_VPORT_TYPE_VXLAN, message.udp_port
+        else:
+            kind, udp_port = c.OVS_VPORT_TYPE_NETDEV, None
+        body = NewVport(
+            state.datapath, kind, message.link, (state.upcall_pid,), dst_port=udp_port
+        )
+        self._expect(self._request(body, c.NLM_F_ECHO), message.requester, message.link)
+
+    def _remove_port(self, message: RemovePort) -> None:
+        if not self.state.connected:
+            self.send(message.requester, PortRemoved(message.link))
+            return
+        sequence = self._request(
+            DeleteVport(self.state.datapath, port_no=message.number), c.NLM_F_ACK
+        )
+        self._expect(sequence, message.requester, message.link, removes=True)
+
+    def _expect(
+        self, sequence: int, requester: ActorName, link: str, *, removes: bool = False
+    ) -> None:
+        deadline = Nanoseconds(self.lane.now + REQUEST_TIMEOUT)
+        self.state.pending[sequence] = PendingRequest(deadline, requester, link, removes)
+        self.send(CLOCK, WakeMe(self.name, deadline))
+
+    def _dump(self) -> None:
+        state = self.state
+        if not state.connected or state.dump is not None:
+            return
+        sequence = self._request(GetFlow(state.datapath), c.NLM_F_DUMP)
+        deadline = Nanoseconds(self.lane.now + REQUEST_TIMEOUT)
+        state.dump = Dump(sequence, deadline, self.lane.now)
+        self.send(CLOCK, WakeMe(self.name, deadline))
+
+    # --- replies ------------------------------------------------------------------------------
+
+    def _replied(self, message: NetlinkReplied) -> None:
+        try:
+            replies = decode_replies(message.datagram, self.state.families)
+        except OdpError:
+            self._count("malformed replies")
+            return
+        for reply in replies:
+            self._one_reply(reply)
+
+    def _one_reply(self, reply: Reply) -> None:
+        match reply:
+            case FlowInfo():
+                self._flow_info(reply)
+            case NetlinkRefused():
+                self._refused(reply.seq, reply.errno)
+            case VportInfo():
+                pending = self.state.pending.get(reply.seq)
+                if pending is None:
+                    self._count("late replies")
+                elif not pending.removes:
+                    del self.state.pending[reply.seq]
+                    number = DatapathPort(reply.port_no)
+                    self.send(pending.requester, PortAdded(pending.link, number))
+            case Acknowledged():
+                pending = self.state.pending.pop(reply.seq, None)
+                if pending is not None and pending.removes:
+                    self.send(pending.requester, PortRemoved(pending.link))
+            case Done():
+                self._end_dump(reply.seq, complete=True)
+            case _:
+                self._count("unexpected replies")
+
+    def _flow_info(self, info: FlowInfo) -> None:
+        state = self.state
+        kind = kind_of(info.seq)
+        if kind == KIND_DELETE:
+            flow = flow_of(info.seq, state.next_flow)
+            self.send(FLOW_CONTROLLER, FlowDeleted(flow, info.packets, info.bytes))
+            return
+        dump = state.dump
+        if dump is None or info.seq != dump.sequence:
+            self._count("late replies")
+            return
+        if len(dump.flows) + len(dump.foreign) >= MOST_DUMPED:
+            self._count("dumped flows over the limit")
+            return
+        ufid = info.ufid
+        if ufid is not None and len(ufid) == 16 and int.from_bytes(ufid[:8]) == state.epoch:
+            number = int.from_bytes(ufid[8:])
+            dump.flows.append(FlowStatistics(number, info.packets, info.bytes, info.used))
+        elif ufid is not None:
+            dump.foreign.append(ufid)
+
+    def _end_dump(self, sequence: int, *, complete: bool) -> None:
+        state = self.state
+        dump = state.dump
+        if dump is None or dump.sequence != sequence:
+            return
+        state.dump = None
+        for ufid in dump.foreign:
+            self._count("foreign flows deleted")
+            self._request(DeleteFlow(state.datapath, ufid=ufid))
+        self.send(
+            FLOW_CONTROLLER,
+            FlowsDumped(tuple(dump.flows), len(dump.foreign), complete, dump.asked_at),
+        )
+
+    def _refused(self, sequence: int, errno: int) -> None:
+        state = self.state
+        kind = kind_of(sequence)
+        if kind == KIND_CREATE:
+            self.send(FLOW_CONTROLLER, FlowRefused(flow_of(sequence, state.next_flow), errno))
+        elif kind == KIND_DELETE:
+            if errno not in GONE:
+                self._count("flow deletes refused")
+                self._dump()
+        elif kind == KIND_EXECUTE:
+            self._count("packets refused")
+        elif kind == KIND_REQUEST:
+            pending = state.pending.pop(sequence, None)
+            if pending is not None:
+                self._request_failed(pending, errno)
+            elif state.dump is not None and state.dump.sequence == sequence:
+                self._end_dump(sequence, complete=False)
+            else:
+                self._count("requests refused")
+
+    def _request_failed(self, pending: PendingRequest, errno: int) -> None:
+        if pending.removes:
+            if errno not in GONE:
+                self._count("port removals refused")
+            self.send(pending.requester, PortRemoved(pending.link))
+        else:
+            self.send(pending.requester, PortRefused(pending.link, errno))
+
+    def _time_out(self, at: Nanoseconds) -> None:
+        state = self.state
+        for sequence, pending in list(state.pending.items()):
+            if pending.deadline <= at:
+                del state.pending[sequence]
+                self._count("requests timed out")
+                self._request_failed(pending, ETIMEDOUT)
+        if state.dump is not None and state.dump.deadline <= at:
+            self._end_dump(state.dump.sequence, complete=False)
+        deadlines = [pending.deadline for pending in state.pending.values()]
+        if state.dump is not None:
+            deadlines.append(state.dump.deadline)
+        if deadlines:
+            self.send(CLOCK, WakeMe(self.name, min(deadlines)))
+
+    # --- the datapath's coming and going ------------------------------------------------------
+
+    def _connected(self, message: DatapathConnected) -> None:
+        state = self.state
+        self._forget_requests()
+        state.connected = True
+        state.families = Families(
+            datapath=message.datapath_family,
+            vport=message.vport_family,
+            flow=message.flow_family,
+            packet=message.packet_family,
+        )
+        state.datapath = message.datapath_index
+        state.upcall_pid = message.upcall_pid
+        state.epoch = message.at
+        reset = DatapathReset(message.at, connected=True)
+        self.send(FLOW_CONTROLLER, reset)
+        self.send(DATAPATH_PORTS, reset)
+
+    def _lost(self, message: DatapathLost) -> None:
+        self._count("datapaths lost")
+        self._forget_requests()
+        self.state.connected = False
+        reset = DatapathReset(message.at, connected=False)
+        self.send(FLOW_CONTROLLER, reset)
+        self.send(DATAPATH_PORTS, reset)
+
+    def _forget_requests(self) -> None:
+        self.state.pending.clear()
+        self.state.dump = None
+
+    def _count(self, what: str) -> None:
+        self.state.counters[what] = self.state.counters.get(what, 0) + 1
+
+
+_UFID = struct.Struct(">QQ").pack

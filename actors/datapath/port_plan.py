@@ -1,0 +1,79 @@
+"""Which virtual ports ought to be plugged in here, and the steps from what is to what ought to be.
+
+Pure: a plan is a diff that tests and logs can read; the datapath ports actor only carries it out.
+"""
+
+from typing import Literal
+
+from msgspec import Struct
+
+from actors.messages.topology import Link
+from actors.state.topology import Binding
+from actors.values import DatapathPort
+
+
+class Plugged(Struct):
+    """A link that is a port of the datapath, or is about to become or cease to be one."""
+
+    link: str
+    link_index: int
+    status: Literal["adding", "plugged", "removing", "failed"]
+    binding: Binding
+    number: DatapathPort = DatapathPort(0)
+    tunnel_key: int = 0
+    retry_at: int = 0
+
+
+class Plug(Struct, frozen=True):
+    """Add the binding's interface to the datapath."""
+
+    binding: Binding
+    link_index: int
+
+
+class Unplug(Struct, frozen=True):
+    """Remove the interface from the datapath."""
+
+    link: str
+
+
+class Rebind(Struct, frozen=True):
+    """The interface stays in the datapath, but is another virtual port now."""
+
+    link: str
+    binding: Binding
+
+
+class Forget(Struct, frozen=True):
+    """Nothing is in the datapath by that name: stop trying."""
+
+    link: str
+
+
+Step = Plug | Unplug | Rebind | Forget
+
+
+def plan(
+    bindings: tuple[Binding, ...], links: dict[str, Link], plugged: dict[str, Plugged], at: int
+) -> tuple[Step, ...]:
+    """Return the steps that bring `plugged` to what `bindings` and `links` ask for."""
+    wanted = {b.interface: b for b in bindings if b.interface in links}
+    steps: list[Step] = []
+    for name, port in plugged.items():
+        binding = wanted.get(name)
+        same_link = binding is not None and links[name].index == port.link_index
+        if port.status == "failed":
+            if not same_link or binding is None or port.retry_at <= at:
+                steps.append(Forget(name))
+        elif port.status == "plugged":
+            if binding is None or not same_link:
+                steps.append(Unplug(name))
+            elif binding != port.binding:
+                steps.append(Rebind(name, binding))
+    forgotten = {step.link for step in steps if isinstance(step, Forget)}
+    steps += [
+        Plug(binding, links[name].index)
+        for name, binding in wanted.items()
+        if name not in plugged or name in forgotten
+    ]
+    return tuple(steps)

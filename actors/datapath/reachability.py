@@ -1,0 +1,73 @@
+"""How exterior ports are reached from here: plugged in here, by a tunnel, or not at all. Pure.
+
+Answers with encoded datapath actions, made once and kept until something changes.
+"""
+
+import functools
+
+import msgspec
+
+from actors.datapath.odp.actions import Output, SetEthernet, SetIpv4, SetTunnel, encode_actions
+from actors.messages.flows import LocalPort, TunnelPeer
+from actors.packets.flow_key import FlowKey, TunnelKey
+from actors.state.tables import ActivePort
+from actors.tags import peer_tag, reach_tag
+from actors.tunnel_key import egress_port_key
+from actors.values import DatapathPort, HostId, PortId, Tag
+
+TUNNEL_TTL = 64
+
+
+class Reach(msgspec.Struct, frozen=True, gc=False):
+    """The way to a port: its actions, None if there is none; and what that depends on."""
+
+    actions: bytes | None
+    tags: tuple[Tag, ...]
+    local: bool
+
+
+class Reachability(msgspec.Struct):
+    """Where every exterior port is; part of the flow controller's state."""
+
+    local: dict[PortId, LocalPort] = msgspec.field(default_factory=dict)
+    active: dict[PortId, ActivePort] = msgspec.field(default_factory=dict)
+    peers: dict[HostId, TunnelPeer] = msgspec.field(default_factory=dict)
+    tunnel_port: DatapathPort | None = None
+
+
+def reach(where: Reachability, port: PortId) -> Reach:
+    """Work out the way to a port."""
+    tags: tuple[Tag, ...] = (reach_tag(port),)
+    here = where.local.get(port)
+    if here is not None:
+        return Reach(encode_actions((Output(here.number),)), tags, local=True)
+    active = where.active.get(port)
+    if active is None:
+        return Reach(None, tags, local=False)
+    tags = (*tags, peer_tag(active.host))
+    peer = where.peers.get(active.host)
+    if peer is None or where.tunnel_port is None:
+        return Reach(None, tags, local=False)
+    tunnel = TunnelKey(
+        egress_port_key(active.tunnel_key), peer.local, peer.remote, ttl=TUNNEL_TTL
+    )
+    actions = encode_actions((SetTunnel(tunnel), Output(where.tunnel_port)))
+    return Reach(actions, tags, local=False)
+
+
+def rewrite(before: FlowKey, after: FlowKey) -> bytes:
+    """Return the actions that turn the headers `before` into `after`."""
+    ttl = after.ip_ttl if after.ip_ttl != before.ip_ttl else None
+    source = after.eth_src if after.eth_src != before.eth_src else None
+    destination = after.eth_dst if after.eth_dst != before.eth_dst else None
+    return _rewrite(source, destination, ttl)
+
+
+@functools.lru_cache(maxsize=16_384)
+def _rewrite(source: bytes | None, destination: bytes | None, ttl: int | None) -> bytes:
+    actions: list[SetEthernet | SetIpv4] = []
+    if source is not None or destination is not None:
+        actions.append(SetEthernet(src=source, dst=destination))
+    if ttl is not None:
+        actions.append(SetIpv4(ttl=ttl))
+    return encode_actions(tuple(actions))

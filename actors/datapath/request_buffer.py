@@ -1,0 +1,122 @@
+"""RequestBuffer: the preallocated buffer of the netlink broker, split into fixed-size chunks.
+
+Requests are encoded in place, one behind the other, into the current chunk; a chunk goes out in
+one send, when enough has gathered or the lane is idle. A chunk that the socket does not take
+waits and is tried again; when all chunks wait, the newest requests are given up and reported.
+Belongs to the edge: what the socket does comes back to the lane only as an input.
+"""
+
+import struct
+from collections import deque
+from collections.abc import Callable
+from typing import Final
+
+CHUNK_SIZE: Final = 128 * 1024
+"""Bytes: room for the largest frame and its key and actions."""
+CHUNKS: Final = 16
+SEND_AT: Final = 3_100
+"""Bytes gathered that are worth a send: about 20 flow creates, where larger gains little."""
+
+_HEADER: Final = struct.Struct("=IHHI")
+_RETRY: Final = frozenset({11, 105})
+"""EAGAIN and ENOBUFS: the socket is full for now."""
+
+
+class RequestBuffer:
+    """See the module. `send` takes whole netlink messages and returns 0 or an errno."""
+
+    def __init__(
+        self,
+        send: Callable[[memoryview], int],
+        failed: Callable[[int, tuple[int, ...]], None],
+        *,
+        chunk_size: int = CHUNK_SIZE,
+        chunks: int = CHUNKS,
+    ) -> None:
+        self.buffer = bytearray(chunk_size * chunks)
+        self.view = memoryview(self.buffer)
+        self.sends = 0
+        self._send = send
+        self._failed = failed
+        self._chunk_size = chunk_size
+        self._free: deque[int] = deque(range(0, chunk_size * chunks, chunk_size))
+        self._waiting: deque[tuple[int, int]] = deque()
+        self._start = self._free.popleft()
+        self._end = self._start
+
+    def reserve(self, size: int) -> int:
+        """Return an offset in `buffer` at which `size` bytes may be written, or -1 if never."""
+        if size > self._chunk_size:
+            return -1
+        if self._end + size > self._start + self._chunk_size:
+            self._finish_chunk()
+        return self._end
+
+    def commit(self, end: int) -> None:
+        """A request was written that ends at `end`."""
+        self._end = end
+        if end - self._start >= SEND_AT:
+            self.flush()
+
+    def flush(self) -> None:
+        """Send what has gathered."""
+        if self._waiting and not self._retry():
+            return
+        start, end = self._start, self._end
+        if end == start:
+            return
+        error = self._send(self.view[start:end])
+        self.sends += 1
+        if error == 0:
+            self._end = start
+        elif error in _RETRY:
+            self._finish_chunk()
+        else:
+            self._end = start
+            self._failed(error, self._sequences(start, end))
+
+    def discard(self) -> None:
+        """Forget everything that has not been sent: its datapath is gone."""
+        for start, _ in self._waiting:
+            self._free.append(start)
+        self._waiting.clear()
+        self._end = self._start
+
+    def _retry(self) -> bool:
+        """Send the chunks that wait, oldest first; return whether none is left."""
+        while self._waiting:
+            start, end = self._waiting[0]
+            error = self._send(self.view[start:end])
+            self.sends += 1
+            if error in _RETRY:
+                return False
+            if error:
+                self._failed(error, self._sequences(start, end))
+            self._waiting.popleft()
+            self._free.append(start)
+        return True
+
+    def _finish_chunk(self) -> None:
+        """Put the current chunk behind those that wait; begin another."""
+        start, end = self._start, self._end
+        if self._retry() and end > start:
+            error = self._send(self.view[start:end])
+            self.sends += 1
+            if error == 0:
+                self._end = start
+                return
+        if not self._free:
+            self._end = start
+            self._failed(105, self._sequences(start, end))
+            return
+        self._waiting.append((start, end))
+        self._start = self._end = self._free.popleft()
+
+    def _sequences(self, start: int, end: int) -> tuple[int, ...]:
+        """Return the sequence numbers of the messages between two offsets."""
+        found = []
+        while start < end:
+            length, _, _, sequence = _HEADER.unpack_from(self.buffer, start)
+            found.append(sequence)
+            start += (length + 3) & ~3
+        return tuple(found)

@@ -1,0 +1,90 @@
+"""WaitingRoom: packets that wait for their device's configuration, the same for every device.
+
+Bounded; when the store does not answer in time they get a short drop flow.
+"""
+
+from typing import Any, Protocol
+
+import msgspec
+
+from actors.devices.outcome import FLOW_CONTROLLER, after_branch, drop
+from actors.lifetimes import LIFE_ERROR, LIFE_PLAIN
+from actors.messages.simulation import Hop, PacketParked, Verdict
+from actors.messages.time import WakeMe
+from actors.values import SECOND, ActorName, Nanoseconds, Tag
+
+MOST_WAIT = 5 * SECOND
+"""How long a packet waits for its device's configuration."""
+
+MOST_WAITING = 64
+"""Packets that wait for one device's configuration; more are dropped."""
+
+_WORKFLOW = ActorName("packet-workflow")
+_CLOCK = ActorName("clock")
+
+
+class _Waits(Protocol):
+    waiting: list[Hop]
+    waiting_since: Nanoseconds
+    drops: dict[str, int]
+    timer: bool
+
+
+class _Device(Protocol):
+    name: ActorName
+
+    @property
+    def state(self) -> Any: ...
+
+    def send(self, to: ActorName, message: Any, /) -> None: ...
+
+    def on_receive(self, message: Any) -> Any: ...
+
+
+class WaitingRoom:
+    """Functions on a device that has `waiting`, `waiting_since`, `timer` and `drops` in its state."""
+
+    @staticmethod
+    def admit(device: _Device, hop: Hop) -> None:
+        """Let a packet wait for the configuration."""
+        state: _Waits = device.state
+        if len(state.waiting) >= MOST_WAITING:
+            state.drops["waiting room full"] = state.drops.get("waiting room full", 0) + 1
+            context = drop(hop.context, 0, hop.context.tags, "waiting room full", LIFE_ERROR)
+            device.send(*after_branch(context.context))
+            return
+        context = hop.context
+        if not state.waiting:
+            state.waiting_since = context.at
+            state.timer = True
+            device.send(_CLOCK, WakeMe(device.name, Nanoseconds(context.at + MOST_WAIT)))
+        device.send(_WORKFLOW, PacketParked(context.number, context.raw_key))
+        state.waiting.append(Hop(msgspec.structs.replace(context, parked=True), hop.port))
+
+    @staticmethod
+    def release(device: _Device) -> None:
+        """Simulate those who waited: the configuration is there."""
+        state: _Waits = device.state
+        waiting, state.waiting = state.waiting, []
+        for hop in waiting:
+            device.on_receive(hop)
+
+    @staticmethod
+    def give_up(device: _Device, reason: str) -> None:
+        """Drop those who waited: the configuration did not come."""
+        state: _Waits = device.state
+        waiting, state.waiting = state.waiting, []
+        for hop in waiting:
+            context = hop.context
+            state.drops[reason] = state.drops.get(reason, 0) + 1
+            outcome = drop(context, context.seen, context.tags, reason, LIFE_ERROR)
+            device.send(FLOW_CONTROLLER, Verdict(outcome.context))
+
+    @staticmethod
+    def refuse(device: _Device, hop: Hop, reason: str, tag: Tag) -> None:
+        """Drop a packet whose device does not exist, until it does."""
+        state: _Waits = device.state
+        state.drops[reason] = state.drops.get(reason, 0) + 1
+        context = hop.context
+        outcome = drop(context, context.seen, (*context.tags, tag), reason, LIFE_PLAIN)
+        device.send(*after_branch(outcome.context))

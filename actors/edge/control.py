@@ -1,0 +1,137 @@
+"""ControlServer: the agent's unix socket, by which `ayatori flows` and its like ask.
+
+A request is one line of JSON, `{"ask": "flows"}` or `{"fault": ACTOR, "times": N}`; the answer is
+one line of JSON. Readable by the agent's user only.
+"""
+
+import itertools
+import socket
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Literal
+
+import msgspec
+
+from actors.edge.service import Service
+from actors.edge.steady_clock import SteadyClock
+from actors.lane import Lane
+from actors.messages.operator import FaultInjected, OperatorAnswered, OperatorAsked
+from actors.messages.stored import Output
+from actors.values import ActorName
+
+OPERATOR = ActorName("operator")
+ANSWER_TIMEOUT = 10.0
+"""Seconds that a request may take."""
+MOST_REQUEST_BYTES = 4096
+
+
+class Request(msgspec.Struct, forbid_unknown_fields=True):
+    """What may be asked."""
+
+    ask: Literal["flows", "tables", "devices", "stats", "status"] | None = None
+    fault: str | None = None
+    times: int = 1
+
+
+class _Waiting:
+    def __init__(self) -> None:
+        self.done = threading.Event()
+        self.body = b""
+
+
+class ControlServer(Service):
+    """See the module. `status` adds what the supervisor knows."""
+
+    name = "control"
+
+    def __init__(
+        self,
+        lane: Lane,
+        clock: SteadyClock,
+        path: Path,
+        status: Callable[[], dict[str, object]],
+    ) -> None:
+        super().__init__()
+        self._lane = lane
+        self._clock = clock
+        self._path = path
+        self._status = status
+        self._numbers = itertools.count(1)
+        self._waiting: dict[int, _Waiting] = {}
+
+    def perform(self, output: Output) -> bool:
+        """Take the answer to a request; return False if the output is none."""
+        if not isinstance(output, OperatorAnswered):
+            return False
+        waiting = self._waiting.pop(output.request, None)
+        if waiting is not None:
+            waiting.body = output.body
+            waiting.done.set()
+        return True
+
+    def run(self) -> None:
+        """Serve until stopped, one request at a time."""
+        self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._path.unlink(missing_ok=True)
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as server:
+            server.bind(str(self._path))
+            self._path.chmod(0o600)
+            server.listen(16)
+            server.settimeout(0.2)
+            try:
+                while not self.stopping.is_set():
+                    try:
+                        client, _ = server.accept()
+                    except TimeoutError:
+                        continue
+                    with client:
+                        self._serve(client)
+            finally:
+                self._path.unlink(missing_ok=True)
+
+    def _serve(self, client: socket.socket) -> None:
+        client.settimeout(2.0)
+        try:
+            line = b""
+            while b"\n" not in line and len(line) < MOST_REQUEST_BYTES:
+                part = client.recv(MOST_REQUEST_BYTES)
+                if not part:
+                    break
+                line += part
+            answer = self._answer(line)
+            client.settimeout(ANSWER_TIMEOUT)
+            client.sendall(answer + b"\n")
+        except OSError:
+            return  # The asker went away; nobody is left to be told.
+
+    def _answer(self, line: bytes) -> bytes:
+        try:
+            request = msgspec.json.decode(line, type=Request)
+        except msgspec.DecodeError as error:
+            return msgspec.json.encode({"error": str(error)})
+        if request.fault is not None:
+            if not 0 < request.times <= 1000:
+                return msgspec.json.encode({"error": "times is from 1 to 1000"})
+            actor = ActorName(request.fault)
+            if self._lane.actor(actor) is None:
+                return msgspec.json.encode({"error": f"there is no actor {actor}"})
+            self._lane.submit(OPERATOR, FaultInjected(self._clock(), actor, request.times))
+            return b"{}"
+        if request.ask == "status":
+            return msgspec.json.encode(self._status())
+        if request.ask is None:
+            return msgspec.json.encode({"error": "ask for something"})
+        number = next(self._numbers)
+        waiting = self._waiting[number] = _Waiting()
+        self._lane.submit(OPERATOR, OperatorAsked(self._clock(), number, request.ask))
+        if not waiting.done.wait(ANSWER_TIMEOUT):
+            self._waiting.pop(number, None)
+            return msgspec.json.encode({"error": "the lane does not answer"})
+        if request.ask == "stats":
+            whole = msgspec.json.decode(waiting.body)
+            whole["agent"] = self._status()
+            return msgspec.json.encode(whole)
+        return waiting.body
+
+

@@ -1,0 +1,113 @@
+"""DatapathLink: an agent's connection to its datapath, which may end and be made again.
+
+Owns the channel, its readers, and the RequestBuffer that the netlink broker writes into.
+"""
+
+from collections.abc import Callable
+
+import structlog
+
+from actors.datapath.channel import DatapathChannel
+from actors.datapath.handshake import shake_hands
+from actors.datapath.request_buffer import RequestBuffer
+from actors.edge.datapath_readers import ReplyReader, UpcallReader
+from actors.edge.steady_clock import SteadyClock
+from actors.lane import Lane
+from actors.messages.netlink import DatapathLost, NetlinkSendFailed
+from actors.values import ActorName
+
+NETLINK_BROKER = ActorName("netlink-broker")
+EPIPE = 32
+
+log = structlog.get_logger("datapath")
+
+
+class DatapathLink:
+    """See the module. `attach` the lane before `connect`."""
+
+    def __init__(self, clock: SteadyClock, open_channel: Callable[[], DatapathChannel]) -> None:
+        self._clock = clock
+        self._open_channel = open_channel
+        self._channel: DatapathChannel | None = None
+        self._lane: Lane | None = None
+        self.requests = RequestBuffer(self._send, self._failed)
+        self._upcalls: UpcallReader | None = None
+        self._replies: ReplyReader | None = None
+        self.overflow = 0
+        self.malformed = 0
+
+    def attach(self, lane: Lane) -> None:
+        """Name the lane that inputs go to."""
+        self._lane = lane
+
+    def connect(self) -> None:
+        """Open a channel, set a fresh datapath up, start reading.
+
+        Raises OSError, DatapathUnavailableError. Call it from the process's main thread, with
+        whose life a soft datapath's is tied up.
+        """
+        lane = self._lane
+        assert lane is not None  # noqa: S101 - attach comes first
+        channel = self._open_channel()
+        try:
+            connected = shake_hands(channel, self._clock())
+        except BaseException:
+            channel.close()
+            raise
+        self._channel = channel
+        lane.submit(NETLINK_BROKER, connected)
+        self._upcalls = UpcallReader(lane, self._clock, channel)
+        self._replies = ReplyReader(lane, self._clock, channel)
+        self._upcalls.start()
+        self._replies.start()
+
+    @property
+    def alive(self) -> bool:
+        """Whether both readers still read."""
+        return (
+            self._upcalls is not None
+            and self._upcalls.alive
+            and self._replies is not None
+            and self._replies.alive
+        )
+
+    @property
+    def failure(self) -> BaseException | None:
+        """What ended a reader, if it was an error."""
+        for reader in (self._upcalls, self._replies):
+            if reader is not None and reader.failure is not None:
+                return reader.failure
+        return None
+
+    def disconnect(self, *, tell: bool) -> None:
+        """Close the channel; tell the lane that the datapath is gone if it lives on."""
+        channel, self._channel = self._channel, None
+        if channel is not None:
+            channel.close()
+        for reader in (self._upcalls, self._replies):
+            if reader is not None and not reader.stop():
+                log.error("a reader does not end", reader=reader.name)
+        if self._upcalls is not None:
+            self.overflow += self._upcalls.overflow
+            self.malformed += self._upcalls.malformed
+        self._upcalls = self._replies = None
+        if tell and self._lane is not None:
+            self._lane.submit(NETLINK_BROKER, DatapathLost(self._clock()))
+
+    def counters(self) -> dict[str, int]:
+        """Return what was dropped before the lane saw it."""
+        upcalls = self._upcalls
+        return {
+            "upcalls_dropped": self.overflow + (upcalls.overflow if upcalls else 0),
+            "upcalls_malformed": self.malformed + (upcalls.malformed if upcalls else 0),
+            "sends": self.requests.sends,
+        }
+
+    def _send(self, data: memoryview) -> int:
+        channel = self._channel
+        return EPIPE if channel is None else channel.send(data)
+
+    def _failed(self, error: int, sequences: tuple[int, ...]) -> None:
+        if self._lane is not None:
+            failed = NetlinkSendFailed(self._clock(), error, sequences)
+            self._lane.submit(NETLINK_BROKER, failed)

@@ -1,0 +1,473 @@
+"""Lane: one thread that runs many actors, one message at a time, in arrival order.
+
+Owns the actors, by name, and the order of everything that happens to them. Receives inputs from
+any thread (`submit`). One input is journaled and handled together with all messages that follow
+from it, before the next is taken: so the journal alone decides what happens, and no thread's
+timing does. Emits outputs, recorded and then handed to the edge. Never blocks, reads no clock.
+"""
+
+import queue
+import sys
+import traceback
+from collections import deque
+from collections.abc import Callable
+from typing import Any, NoReturn, Protocol, Self
+
+import msgspec
+import pykka
+from pykka import ActorRegistry
+from pykka._envelope import Envelope
+
+from actors.lifetimes import LIFE_ERROR
+from actors.messages.simulation import Hop, PacketContext, Verdict
+from actors.messages.stored import Input, Output
+from actors.supervision import Escalate, RestartPolicy, Resume
+from actors.values import ActorName, Nanoseconds
+
+MOST_HELD = 1_000
+"""Messages that wait for an actor that is being restarted; more are dropped and counted."""
+
+MOST_MESSAGES_PER_INPUT = 200_000
+"""One input may not keep a lane busy for ever: past this the lane is taken to be looping."""
+
+PACKET_BACKLOG = 256
+"""Batches of packets that may wait at the lane's door; more are dropped and counted at the edge."""
+
+
+class Journal(Protocol):
+    """Where a lane writes down what enters and leaves it."""
+
+    def append_input(self, number: int, to: ActorName, message: Input) -> None:
+        """Record an input that is about to be handled."""
+        ...
+
+    def append_output(self, message: Output) -> None:
+        """Record an output that is about to be performed."""
+        ...
+
+    def append_netlink(self, message: memoryview, frame_length: int) -> None:
+        """Record a netlink request whose last `frame_length` bytes are a packet's frame."""
+        ...
+
+    def append_crash(self, actor: ActorName, kind: str, decision: str, trace: str) -> None:
+        """Record a crash, for people."""
+        ...
+
+    def begin_segment_if_due(self, at: Nanoseconds, snapshot: Callable[[], "Snapshot"]) -> None:
+        """Start a new segment with a snapshot if the current one is full or old."""
+        ...
+
+
+class Edge(Protocol):
+    """What performs a lane's outputs. Its methods must not block."""
+
+    def perform(self, output: Output) -> None:
+        """Do what the output says, soon, in the order of calls."""
+        ...
+
+    def idle(self) -> None:
+        """Nothing waits: send what was gathered."""
+        ...
+
+
+class Snapshot(msgspec.Struct, frozen=True, array_like=True):
+    """A lane's whole state between two inputs; actors in the order of their creation."""
+
+    inputs: int
+    policy: bytes
+    faults: dict[ActorName, int]
+    actors: tuple[tuple[ActorName, bytes], ...]
+
+
+class LaneStuckError(Exception):
+    """Messages went on following from one input without an end."""
+
+
+class EscalationError(Exception):
+    """An actor crashed more often than the restart limits allow; the process must end."""
+
+
+class InjectedFaultError(Exception):
+    """An operator asked for this crash."""
+
+
+class _Inbox:
+    """pykka's door to a lane actor: only inputs may come through it, as nothing else is journaled."""
+
+    __slots__ = ("_actor",)
+
+    def __init__(self) -> None:
+        self._actor: LaneActor | None = None
+
+    def attach(self, actor: "LaneActor") -> None:
+        self._actor = actor
+
+    def put(self, envelope: Envelope[Any], /) -> None:
+        actor = self._actor
+        if actor is None:
+            raise RuntimeError("this actor was not started on a lane")
+        actor.lane.submit_envelope(actor.name, envelope)
+
+    def get(self) -> NoReturn:
+        raise NotImplementedError("a lane hands its actors their messages")
+
+    def empty(self) -> bool:
+        return True
+
+
+class LaneActor(pykka.Actor):
+    """An actor that shares a lane's thread. Subclasses define `State` and `on_receive`.
+
+    All that an actor knows is in `state`: that is what snapshots hold and restarts keep.
+    """
+
+    State: type[msgspec.Struct]
+
+    def __init__(self, name: ActorName, lane: "Lane") -> None:
+        super().__init__()
+        self.name = name
+        self.lane = lane
+        self.send = lane.send
+        self.emit = lane.emit
+        self.state: Any = self.State()
+
+    @staticmethod
+    def _create_actor_inbox() -> _Inbox:
+        return _Inbox()
+
+    @staticmethod
+    def _create_future() -> pykka.Future[Any]:
+        return pykka.ThreadingFuture()
+
+    def _start_actor_loop(self) -> None:
+        inbox = self.actor_inbox
+        assert isinstance(inbox, _Inbox)  # noqa: S101 - set by _create_actor_inbox
+        inbox.attach(self)
+
+    def boot(self) -> None:
+        """Say what there is to say when beginning from nothing (not after a resume or restore)."""
+
+    def on_receive(self, message: Any) -> Any:
+        """Handle one message; an exception is a crash."""
+        raise NotImplementedError
+
+    def restored(self) -> None:
+        """Rebuild what follows from `state` but is not part of it; called after it was set."""
+
+    def adopt_state(self, state: Any) -> None:
+        """Take over a state: that of a crashed predecessor, or one from a snapshot."""
+        self.state = state
+        self.restored()
+
+    @classmethod
+    def start_on(cls, lane: "Lane", name: ActorName, **arguments: Any) -> Self:
+        """Start an actor on `lane` under `name`; return it. See pykka.Actor.start."""
+        return cls.start(name, lane, **arguments)._actor  # noqa: SLF001 - pykka hides it from users
+
+
+class _Slot:
+    """A name on a lane: the actor that has it now, and its messages while it is being restarted."""
+
+    __slots__ = ("actor", "faults", "held", "name", "receive", "resume_at")
+
+    def __init__(self, name: ActorName, actor: LaneActor) -> None:
+        self.name = name
+        self.held: deque[Any] | None = None
+        self.resume_at = 0
+        self.faults = 0
+        self.occupy(actor)
+
+    def occupy(self, actor: LaneActor) -> None:
+        self.actor = actor
+        self.receive = self.crash if self.faults else actor.on_receive
+
+    def crash(self, message: Any) -> NoReturn:
+        """Stand in for the actor's on_receive while an operator wants it to crash."""
+        self.faults -= 1
+        raise InjectedFaultError(f"on request, at {type(message).__name__}")
+
+
+class Lane:
+    """See the module. `create` makes the actor that a name stands for, when it is first needed."""
+
+    def __init__(
+        self,
+        name: str,
+        create: Callable[["Lane", ActorName], LaneActor | None],
+        journal: Journal,
+        edge: Edge,
+        policy: RestartPolicy | None = None,
+    ) -> None:
+        self.name = name
+        self.inputs = 0
+        """Inputs so far: the place of the current one in the lane's order."""
+        self.now = Nanoseconds(0)
+        """`at` of the current input; for the lane's own use, actors read it off messages."""
+        self.journal = journal
+        self.edge = edge
+        self.policy = policy if policy is not None else RestartPolicy()
+        self.observer: Callable[[ActorName, Any], None] | None = None
+        """Told of every delivery; for replay's eyes, None in a running agent."""
+        self.on_crash: Callable[[ActorName, BaseException, str], None] | None = None
+        self.undeliverable = 0
+        self.dropped_while_restarting = 0
+        self._create = create
+        self._slots: dict[ActorName, _Slot] = {}
+        self._queue: deque[tuple[_Slot, Any]] = deque()
+        self._waiting: list[_Slot] = []
+        self._incoming: queue.SimpleQueue[tuple[ActorName, tuple[Any, ...]] | None] = (
+            queue.SimpleQueue()
+        )
+        self.busy = False
+        """Whether the lane's thread is at work, for the watchdog."""
+
+    # --- from other threads -------------------------------------------------------------------
+
+    def submit(self, to: ActorName, *messages: Input) -> None:
+        """Hand in inputs; any thread may. They are handled in the order of arrival."""
+        self._incoming.put((to, messages))
+
+    def submit_packets(self, to: ActorName, messages: tuple[Input, ...]) -> bool:
+        """Hand in packets, unless too many wait already: then return False."""
+        if self._incoming.qsize() >= PACKET_BACKLOG:
+            return False
+        self._incoming.put((to, messages))
+        return True
+
+    def submit_envelope(self, to: ActorName, envelope: Envelope[Any]) -> None:
+        """Take what came through a pykka ActorRef; only inputs may come that way."""
+        if not isinstance(envelope.message, Input):
+            raise TypeError(f"{type(envelope.message).__name__} is no input: {to} takes no other")
+        self._incoming.put((to, (envelope,)))
+
+    def stop(self) -> None:
+        """Let `run` return once what was handed in before is done."""
+        self._incoming.put(None)
+
+    # --- on the lane's thread -----------------------------------------------------------------
+
+    def run(self) -> None:
+        """Handle inputs until `stop`. Raises EscalationError, LaneStuckError."""
+        incoming = self._incoming
+        while True:
+            if incoming.empty():
+                self.edge.idle()
+                self.busy = False
+            item = incoming.get()
+            self.busy = True
+            if item is None:
+                self.edge.idle()
+                self.busy = False
+                return
+            to, messages = item
+            for message in messages:
+                if type(message) is Envelope:
+                    self._answer(to, message)
+                else:
+                    self.handle(to, message)
+
+    def handle(self, to: ActorName, message: Input) -> None:
+        """Journal one input, then handle it and all that follows from it."""
+        self.now = message.at  # type: ignore[attr-defined]  # every input has it
+        if not self._waiting:
+            self.journal.begin_segment_if_due(self.now, self.snapshot)
+        self.inputs += 1
+        self.journal.append_input(self.inputs, to, message)
+        if self._waiting:
+            self._end_waits()
+        self.send(to, message)
+        self._drain()
+
+    def send(self, to: ActorName, message: Any) -> None:
+        """Queue a message for the actor of that name on this lane, creating it if it can be."""
+        slot = self._slots.get(to)
+        if slot is None:
+            slot = self._new_slot(to)
+            if slot is None:
+                return
+        self._queue.append((slot, message))
+
+    def emit(self, output: Output) -> None:
+        """Record an output and let the edge perform it."""
+        self.journal.append_output(output)
+        self.edge.perform(output)
+
+    def actor(self, name: ActorName) -> LaneActor | None:
+        """Return the actor that has the name now; for tests, replay and inspection."""
+        slot = self._slots.get(name)
+        return None if slot is None else slot.actor
+
+    @property
+    def names(self) -> tuple[ActorName, ...]:
+        """All actors' names in the order of their creation."""
+        return tuple(self._slots)
+
+    def start_actor(self, name: ActorName) -> None:
+        """Create the actor of that name if it does not exist; it boots as a message of its own."""
+        if name not in self._slots and self._new_slot(name) is not None:
+            self._drain()
+
+    def retire(self, name: ActorName) -> None:
+        """Let an actor go, with what is still queued for it."""
+        slot = self._slots.pop(name, None)
+        if slot is not None:
+            ActorRegistry.unregister(slot.actor.actor_ref)
+            slot.receive = _ignore
+
+    def snapshot(self) -> Snapshot:
+        """Return the state of all actors; only between two inputs."""
+        encode = msgspec.msgpack.encode
+        return Snapshot(
+            self.inputs,
+            encode(self.policy),
+            {slot.name: slot.faults for slot in self._slots.values() if slot.faults},
+            tuple((name, encode(slot.actor.state)) for name, slot in self._slots.items()),
+        )
+
+    def restore(self, snapshot: Snapshot) -> None:
+        """Become what the snapshot says. Raises msgspec.DecodeError if it does not fit the code."""
+        self.inputs = snapshot.inputs
+        self.policy = msgspec.msgpack.decode(snapshot.policy, type=RestartPolicy)
+        for slot in self._slots.values():
+            ActorRegistry.unregister(slot.actor.actor_ref)
+        self._slots.clear()
+        for name, state in snapshot.actors:
+            actor = self._create(self, name)
+            if actor is None:
+                raise msgspec.DecodeError(f"the snapshot holds an unknown actor, {name}")
+            actor.adopt_state(msgspec.msgpack.decode(state, type=actor.State))
+            slot = self._slots[name] = _Slot(name, actor)
+            slot.faults = snapshot.faults.get(name, 0)
+            slot.occupy(actor)
+
+    def inject_fault(self, name: ActorName, times: int) -> bool:
+        """Make an actor crash on its next `times` messages; return False if there is none such."""
+        slot = self._slots.get(name)
+        if slot is None:
+            return False
+        slot.faults = times
+        slot.occupy(slot.actor)
+        return True
+
+    def close(self) -> None:
+        """Unregister all actors; the lane must have stopped."""
+        for slot in self._slots.values():
+            ActorRegistry.unregister(slot.actor.actor_ref)
+
+    # --- inner workings -----------------------------------------------------------------------
+
+    def _new_slot(self, name: ActorName) -> _Slot | None:
+        actor = self._create(self, name)
+        if actor is None:
+            self.undeliverable += 1
+            return None
+        slot = self._slots[name] = _Slot(name, actor)
+        self._queue.append((slot, _BOOT))
+        return slot
+
+    def _drain(self) -> None:
+        pending = self._queue
+        take = pending.popleft
+        observer = self.observer
+        left = MOST_MESSAGES_PER_INPUT
+        while pending:
+            slot, message = take()
+            if slot.held is not None:
+                self._hold(slot, message)
+                continue
+            left -= 1
+            if not left:
+                pending.clear()
+                raise LaneStuckError(f"input {self.inputs} does not end: last at {slot.name}")
+            if observer is not None:
+                observer(slot.name, message)
+            try:
+                if message is _BOOT:
+                    slot.actor.boot()
+                else:
+                    slot.receive(message)
+            except Exception as error:  # noqa: BLE001 - a lane is where crashes end
+                self._crashed(slot, message, error)
+
+    def _answer(self, to: ActorName, envelope: Envelope[Any]) -> None:
+        """Handle an input for which somebody outside waits (pykka's ask)."""
+        crashes = len(self.policy.crashes.get(to, ()))
+        self.handle(to, envelope.message)
+        if envelope.reply_to is None:
+            return
+        if len(self.policy.crashes.get(to, ())) > crashes:
+            try:
+                raise RuntimeError(f"{to} crashed on {type(envelope.message).__name__}")
+            except RuntimeError:
+                envelope.reply_to.set_exception()
+        else:
+            envelope.reply_to.set(None)
+
+    def _hold(self, slot: _Slot, message: Any) -> None:
+        if slot.held is not None and len(slot.held) < MOST_HELD:
+            slot.held.append(message)
+        else:
+            self.dropped_while_restarting += 1
+
+    def _crashed(self, slot: _Slot, message: Any, error: Exception) -> None:
+        trace = "".join(traceback.format_exception(error))
+        decision = self.policy.after_crash(slot.name, self.now)
+        kind = "boot" if message is _BOOT else type(message).__name__
+        self.journal.append_crash(slot.name, kind, type(decision).__name__, trace)
+        if self.on_crash is not None:
+            self.on_crash(slot.name, error, trace)
+        old = slot.actor
+        ActorRegistry.unregister(old.actor_ref)
+        old.actor_stopped.set()
+        old.on_failure(*sys.exc_info())
+        if isinstance(decision, Escalate):
+            raise EscalationError(
+                f"{slot.name} crashed {decision.crashes} times in a minute, last: {error!r}"
+            ) from error
+        self._drop_packet(message)
+        actor = self._create(self, slot.name)
+        assert actor is not None  # noqa: S101 - it could be created before
+        slot.occupy(actor)
+        if isinstance(decision, Resume) and message is not _BOOT:
+            actor.adopt_state(old.state)
+        else:
+            slot.resume_at = decision.until if not isinstance(decision, Resume) else self.now
+            slot.held = deque()
+            self._waiting.append(slot)
+            self._end_waits()
+
+    def _end_waits(self) -> None:
+        """Start those afresh whose time has come."""
+        still = []
+        for slot in self._waiting:
+            if slot.resume_at > self.now:
+                still.append(slot)
+                continue
+            held, slot.held = slot.held, None
+            self._queue.append((slot, _BOOT))
+            for message in held or ():
+                self._queue.append((slot, message))
+        self._waiting = still
+
+    def _drop_packet(self, message: Any) -> None:
+        """Give the packet whose simulation crashed a short drop flow."""
+        if isinstance(message, Hop):
+            self.send(_FLOW_CONTROLLER, Verdict(_crashed_context(message.context)))
+
+
+def _crashed_context(context: PacketContext) -> PacketContext:
+    return msgspec.structs.replace(
+        context, outputs=(), pending=(), lifetime=LIFE_ERROR, reason="crash"
+    )
+
+
+def _ignore(message: Any) -> None:
+    """Stand in for an actor that was let go."""
+
+
+class _Boot:
+    """What a new actor is told first."""
+
+
+_BOOT = _Boot()
+_FLOW_CONTROLLER = ActorName("flow-controller")

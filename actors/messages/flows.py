@@ -1,0 +1,147 @@
+"""Flow controller -> netlink broker, and what comes back; invalidations from devices."""
+
+from typing import Literal
+
+from msgspec import Struct
+
+from actors.values import ActorName, DatapathPort, HostId, IpAddress, Nanoseconds, PortId, Tag
+
+
+class InstallFlow(Struct, frozen=True, gc=False):
+    """Create a flow, optimistically: only an error will be heard of."""
+
+    flow: int
+    """The flow's number; its UFID is made of it."""
+    raw_key: bytes
+    mask: bytes
+    actions: bytes
+
+
+class ExecutePacket(Struct, frozen=True, gc=False):
+    """Let the datapath do `actions` to `frame`."""
+
+    raw_key: bytes
+    actions: bytes
+    frame: bytes
+
+
+class RemoveFlow(Struct, frozen=True, gc=False):
+    """Delete a flow; its last statistics come back as FlowDeleted."""
+
+    flow: int
+
+
+class FlowRefused(Struct, frozen=True, gc=False):
+    """The datapath did not install a flow. EEXIST: it has one that matches already."""
+
+    flow: int
+    errno: int
+
+
+class FlowDeleted(Struct, frozen=True, gc=False):
+    """A flow is gone from the datapath; these were its last statistics."""
+
+    flow: int
+    packets: int
+    octets: int
+
+
+class FlowStatistics(Struct, frozen=True, gc=False):
+    """One flow of a dump."""
+
+    flow: int
+    packets: int
+    octets: int
+    used: int
+    """Milliseconds of the datapath's clock at its last packet; 0 if never."""
+
+
+class FlushFlows(Struct, frozen=True):
+    """Delete all flows of the datapath."""
+
+
+class DumpFlows(Struct, frozen=True):
+    """Ask the datapath for all flows and their statistics."""
+
+
+class FlowsDumped(Struct, frozen=True):
+    """What the datapath holds. `unknown` are flows that this agent did not install."""
+
+    flows: tuple[FlowStatistics, ...]
+    unknown: int
+    complete: bool
+    asked_at: Nanoseconds
+
+
+class InvalidateTags(Struct, frozen=True, gc=False):
+    """What these tags stand for has changed: remove the flows that carry one of them."""
+
+    tags: tuple[Tag, ...]
+
+
+class WatchTag(Struct, frozen=True, gc=False):
+    """Tell `owner` when a first flow depends on the tag, and when the last one is gone."""
+
+    tag: Tag
+    owner: ActorName
+
+
+class UnwatchTag(Struct, frozen=True, gc=False):
+    """The tag's owner has lost interest."""
+
+    tag: Tag
+
+
+class TagHeld(Struct, frozen=True, gc=False):
+    """A first flow depends on the tag that its owner watches."""
+
+    tag: Tag
+
+
+class TagReleased(Struct, frozen=True, gc=False):
+    """No flow depends any more on the tag that its owner watches."""
+
+    tag: Tag
+    at: Nanoseconds
+
+
+class LocalPort(Struct, frozen=True):
+    """A virtual port that is plugged into this host's datapath."""
+
+    port: PortId
+    name: str
+    device: ActorName
+    number: DatapathPort
+    tunnel_key: int
+
+
+class PortPluggedIn(Struct, frozen=True):
+    """To the port's device: its port is plugged in here from now on."""
+
+    port: LocalPort
+    at: Nanoseconds
+
+
+class LocalPortsChanged(Struct, frozen=True):
+    """These virtual ports are plugged in here now, all of them."""
+
+    ports: tuple[LocalPort, ...]
+    tunnel_port: DatapathPort | None
+
+
+class TunnelPeer(Struct, frozen=True):
+    """How another host is reached: outer source and destination address."""
+
+    host: HostId
+    host_name: str
+    local: IpAddress
+    remote: IpAddress
+
+
+class TunnelPeersChanged(Struct, frozen=True):
+    """These hosts can be reached by a tunnel now, all of them."""
+
+    peers: tuple[TunnelPeer, ...]
+
+
+FlowKind = Literal["error", "plain", "stateful", "tunnel"]

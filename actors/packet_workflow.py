@@ -1,0 +1,287 @@
+"""PacketWorkflow: where a packet's way through the actors begins.
+
+Owns which virtual port a datapath port is, and the duplicates of packets that wait. Receives
+upcalls (`PacketIn`) and frames that devices made (`SendFrame`). Sends each packet to its first
+device; a packet out of a tunnel straight to the flow controller, since its key says where it goes.
+"""
+
+from typing import assert_never
+
+import msgspec
+
+from actors.datapath.odp.errors import OdpError
+from actors.datapath.odp.key import decode_key
+from actors.host import HostSettings
+from actors.lane import Lane, LaneActor
+from actors.lifetimes import LIFE_ERROR, LIFE_NONE, LIFE_PLAIN, LIFE_TUNNEL
+from actors.messages.flow_state import FlowStateReceived
+from actors.messages.flows import (
+    ExecutePacket,
+    LocalPort,
+    LocalPortsChanged,
+    TunnelPeersChanged,
+)
+from actors.messages.operator import Inspect, Inspected
+from actors.messages.packet_in import PacketIn
+from actors.messages.simulation import (
+    Hop,
+    PacketContext,
+    PacketParked,
+    ParkedPacketFinished,
+    PortOutput,
+    SendFrame,
+    Verdict,
+)
+from actors.messages.time import Tick, WakeMe
+from actors.packets.errors import PacketError
+from actors.packets.extract import flow_key_of
+from actors.packets.flow_key import SEEN_TUNNEL_ENDPOINTS, FlowKey
+from actors.tags import reach_tag, tunnel_key_tag
+from actors.tunnel_key import FLOW_STATE_KEY, PORT_MASK, TRACE_BIT, egress_port_of
+from actors.values import SECOND, ActorName, IpAddress, Nanoseconds, PortId, Tag
+
+FLOW_CONTROLLER = ActorName("flow-controller")
+NETLINK_BROKER = ActorName("netlink-broker")
+REPLICATOR = ActorName("flow-state-replicator")
+CLOCK = ActorName("clock")
+
+MOST_HELD_PER_PACKET = 32
+"""Duplicates that are held for one packet that waits; more are dropped and counted."""
+
+MOST_HELD = 4_096
+"""Duplicates held in all."""
+
+HOLD_TIME = 10 * SECOND
+"""Duplicates of a packet of which nothing was heard for so long are dropped."""
+
+NO_PORT = PortId("")
+
+WorkflowMessage = (
+    PacketIn
+    | SendFrame
+    | PacketParked
+    | ParkedPacketFinished
+    | LocalPortsChanged
+    | TunnelPeersChanged
+    | Tick
+    | Inspect
+)
+
+
+class Held(msgspec.Struct):
+    """The duplicates of a packet that waits."""
+
+    number: int
+    since: Nanoseconds
+    frames: list[bytes] = msgspec.field(default_factory=list)
+
+
+class WorkflowState(msgspec.Struct):
+    """All that the packet workflow knows."""
+
+    ports: dict[int, LocalPort] = msgspec.field(default_factory=dict)
+    """By datapath port number."""
+    keys: dict[int, LocalPort] = msgspec.field(default_factory=dict)
+    """By tunnel key number."""
+    peers: dict[IpAddress, str] = msgspec.field(default_factory=dict)
+    """Underlay addresses of the hosts of shared tunnel zones: only they are believed."""
+    held: dict[bytes, Held] = msgspec.field(default_factory=dict)
+    held_frames: int = 0
+    now: Nanoseconds = Nanoseconds(0)
+    packets: int = 0
+    from_tunnel: int = 0
+    generated: int = 0
+    drops: dict[str, int] = msgspec.field(default_factory=dict)
+
+
+class PacketWorkflow(LaneActor):
+    """See the module."""
+
+    State = WorkflowState
+    state: WorkflowState
+
+    def __init__(self, name: ActorName, lane: Lane, host: HostSettings) -> None:
+        super().__init__(name, lane)
+        self.host = host
+        self._ingress_tags: dict[PortId, tuple[Tag, ...]] = {}
+
+    def restored(self) -> None:
+        """Make the tags of the ports anew."""
+        self._ingress_tags = {
+            port.port: (reach_tag(port.port),) for port in self.state.ports.values()
+        }
+
+    def on_receive(self, message: WorkflowMessage) -> None:
+        """Handle one message."""
+        if type(message) is PacketIn:
+            self._packet_in(message)
+            return
+        match message:
+            case SendFrame():
+                self._send_frame(message)
+            case PacketParked():
+                self._hold_duplicates(message)
+            case ParkedPacketFinished():
+                self._release_duplicates(message)
+            case LocalPortsChanged():
+                self.state.ports = {int(port.number): port for port in message.ports}
+                self.state.keys = {port.tunnel_key: port for port in message.ports}
+                self.restored()
+            case TunnelPeersChanged():
+                self.state.peers = {peer.remote: peer.host_name for peer in message.peers}
+            case Tick():
+                self._forget_old_holds(message.at)
+            case Inspect():
+                self.send(
+                    message.requester, Inspected(message.request, self.name, self._describe())
+                )
+            case PacketIn():
+                raise AssertionError("handled above")
+            case _:
+                assert_never(message)
+
+    # --- packets ------------------------------------------------------------------------------
+
+    def _packet_in(self, packet: PacketIn) -> None:
+        state = self.state
+        state.packets += 1
+        raw_key = packet.raw_key
+        if state.held:
+            held = state.held.get(raw_key)
+            if held is not None:
+                self._hold(held, packet.frame)
+                return
+        try:
+            key = decode_key(raw_key)
+        except OdpError:
+            self._count("malformed key")
+            return
+        if key.tunnel is not None:
+            self._from_tunnel(packet, key)
+            return
+        port = state.ports.get(key.in_port)
+        if port is None:
+            self.send(FLOW_CONTROLLER, Verdict(self._ended(packet, key, "no virtual port")))
+            return
+        context = PacketContext(
+            self.lane.inputs, packet.at, raw_key, key, key, packet.frame, port.port, 0,
+            self._ingress_tags[port.port], (), (), 0, 1,
+            LIFE_NONE if packet.by_action else LIFE_PLAIN,
+        )  # fmt: skip
+        self.send(port.device, Hop(context, port.port))
+
+    def _from_tunnel(self, packet: PacketIn, key: FlowKey) -> None:
+        """Act on a tunnel key: nothing is simulated at the egress host."""
+        state = self.state
+        state.from_tunnel += 1
+        tunnel = key.tunnel
+        assert tunnel is not None  # noqa: S101 - checked by the caller
+        if tunnel.src not in state.peers:
+            self.send(FLOW_CONTROLLER, Verdict(self._ended(packet, key, "unknown tunnel peer")))
+            return
+        if tunnel.tun_id == FLOW_STATE_KEY:
+            self.send(REPLICATOR, FlowStateReceived(packet.at, tunnel.src, packet.frame))
+            return
+        number = egress_port_of(tunnel.tun_id & ~TRACE_BIT)
+        port = None if number is None else state.keys.get(number)
+        if port is None:
+            self.send(FLOW_CONTROLLER, Verdict(self._ended(packet, key, "unknown tunnel key")))
+            return
+        traced = tunnel.tun_id & TRACE_BIT or packet.by_action
+        context = PacketContext(
+            self.lane.inputs, packet.at, packet.raw_key, key, key, packet.frame, NO_PORT,
+            SEEN_TUNNEL_ENDPOINTS, (tunnel_key_tag(port.tunnel_key),),
+            (PortOutput(port.port, key),), (), 0, 0, LIFE_NONE if traced else LIFE_TUNNEL,
+        )  # fmt: skip
+        self.send(FLOW_CONTROLLER, Verdict(context))
+
+    def _ended(self, packet: PacketIn, key: FlowKey, reason: str) -> PacketContext:
+        """Return the context of a packet that goes nowhere: a short drop flow comes of it."""
+        self._count(reason)
+        tags: tuple[Tag, ...] = ()
+        seen = 0
+        if key.tunnel is not None:
+            tags = (tunnel_key_tag(key.tunnel.tun_id & PORT_MASK),)
+            seen = SEEN_TUNNEL_ENDPOINTS
+        return PacketContext(
+            self.lane.inputs, packet.at, packet.raw_key, key, key, packet.frame, NO_PORT, seen,
+            tags, (), (), 0, 0, LIFE_ERROR, reason,
+        )  # fmt: skip
+
+    def _send_frame(self, message: SendFrame) -> None:
+        """Start a packet that a device made: it leaves that device by one of its ports."""
+        self.state.generated += 1
+        try:
+            key = flow_key_of(message.frame, 0)
+        except PacketError:
+            self._count("malformed generated frame")
+            return
+        interior = message.device is not None and message.far_port is not None
+        context = PacketContext(
+            self.lane.inputs, message.at, b"", key, key, message.frame, NO_PORT, 0, (),
+            () if interior else (PortOutput(message.port, key),), (), message.depth,
+            1 if interior else 0, LIFE_NONE,
+        )  # fmt: skip
+        if message.device is not None and message.far_port is not None:
+            self.send(message.device, Hop(context, message.far_port))
+        else:
+            self.send(FLOW_CONTROLLER, Verdict(context))
+
+    # --- duplicates ---------------------------------------------------------------------------
+
+    def _hold_duplicates(self, message: PacketParked) -> None:
+        state = self.state
+        if not message.raw_key or message.raw_key in state.held:
+            return
+        if not state.held:
+            self.send(CLOCK, WakeMe(self.name, Nanoseconds(self.lane.now + HOLD_TIME)))
+        state.held[message.raw_key] = Held(message.number, self.lane.now)
+
+    def _hold(self, held: Held, frame: bytes) -> None:
+        state = self.state
+        if len(held.frames) >= MOST_HELD_PER_PACKET or state.held_frames >= MOST_HELD:
+            self._count("too many duplicates held")
+            return
+        held.frames.append(frame)
+        state.held_frames += 1
+
+    def _release_duplicates(self, message: ParkedPacketFinished) -> None:
+        state = self.state
+        held = state.held.get(message.raw_key)
+        if held is None or held.number != message.number:
+            return
+        del state.held[message.raw_key]
+        state.held_frames -= len(held.frames)
+        if not message.actions:
+            for _ in held.frames:
+                self._count("duplicate of a dropped packet")
+            return
+        for frame in held.frames:
+            self.send(NETLINK_BROKER, ExecutePacket(message.raw_key, message.actions, frame))
+
+    def _forget_old_holds(self, at: Nanoseconds) -> None:
+        state = self.state
+        for raw_key, held in list(state.held.items()):
+            if at - held.since >= HOLD_TIME:
+                del state.held[raw_key]
+                state.held_frames -= len(held.frames)
+                self._count("held too long")
+        if state.held:
+            self.send(CLOCK, WakeMe(self.name, Nanoseconds(at + SECOND)))
+
+    # --- for people ---------------------------------------------------------------------------
+
+    def _count(self, reason: str) -> None:
+        self.state.drops[reason] = self.state.drops.get(reason, 0) + 1
+
+    def _describe(self) -> bytes:
+        state = self.state
+        return msgspec.json.encode(
+            {
+                "packets": state.packets,
+                "from_tunnel": state.from_tunnel,
+                "generated": state.generated,
+                "held": state.held_frames,
+                "drops": state.drops,
+            }
+        )

@@ -1,0 +1,179 @@
+"""StateTables: the shared tables as this host sees them, and the rows that it keeps published.
+
+Owns a view of each watched table and this host's own rows. Receives rows from devices (`OwnRow`),
+subscriptions, and changes from the store. Emits puts and removals, sends effective rows to
+subscribers. After a new session it writes its own rows again; a row that another host has
+superseded it takes back.
+"""
+
+from typing import assert_never
+
+import msgspec
+
+from actors.host import HostSettings
+from actors.lane import Lane, LaneActor
+from actors.messages.operator import Inspect, Inspected
+from actors.messages.tables import (
+    DisownRow,
+    OwnRow,
+    PutEntry,
+    RemoveEntry,
+    RowsChanged,
+    SessionEnded,
+    SessionOpened,
+    SubscribeTable,
+    TableChanged,
+    UnsubscribeTable,
+    UnwatchTable,
+    WatchTable,
+)
+from actors.state.table_view import OwnEntry, TableView
+from actors.values import ActorName, Nanoseconds
+
+TablesMessage = (
+    OwnRow
+    | DisownRow
+    | SubscribeTable
+    | UnsubscribeTable
+    | TableChanged
+    | SessionOpened
+    | SessionEnded
+    | Inspect
+)
+
+
+class TablesState(msgspec.Struct):
+    """All that the state tables actor knows."""
+
+    tables: dict[str, TableView] = msgspec.field(default_factory=dict)
+    subscribers: dict[str, list[ActorName]] = msgspec.field(default_factory=dict)
+    session: bool = False
+    sessions: int = 0
+    why_ended: str = ""
+    superseded: int = 0
+
+
+class StateTables(LaneActor):
+    """See the module."""
+
+    State = TablesState
+    state: TablesState
+
+    def __init__(self, name: ActorName, lane: Lane, host: HostSettings) -> None:
+        super().__init__(name, lane)
+        self.host = host
+
+    def on_receive(self, message: TablesMessage) -> None:
+        """Handle one message."""
+        state = self.state
+        match message:
+            case TableChanged():
+                self._changed(message)
+            case OwnRow():
+                self._own(message)
+            case DisownRow():
+                self._disown(message)
+            case SubscribeTable():
+                self._subscribe(message)
+            case UnsubscribeTable():
+                self._unsubscribe(message)
+            case SessionOpened():
+                state.session = True
+                state.sessions += 1
+                self._write_all_again()
+            case SessionEnded():
+                state.session = False
+                state.why_ended = message.why
+            case Inspect():
+                self.send(
+                    message.requester, Inspected(message.request, self.name, self._describe())
+                )
+            case _:
+                assert_never(message)
+
+    def _view(self, table: str) -> TableView:
+        view = self.state.tables.get(table)
+        if view is None:
+            view = self.state.tables[table] = TableView()
+        return view
+
+    def _own(self, message: OwnRow) -> None:
+        view = self._view(message.table)
+        own = view.own.get(message.key)
+        if own is not None and own.value == message.value:
+            return
+        view.own[message.key] = OwnEntry(message.value)
+        self._tell(message.table, (message.key,), self.lane.now)
+        if self.state.session:
+            self.emit(PutEntry(message.table, message.key, message.value))
+
+    def _disown(self, message: DisownRow) -> None:
+        view = self._view(message.table)
+        if view.own.pop(message.key, None) is not None:
+            if self.state.session:
+                self.emit(RemoveEntry(message.table, message.key))
+            self._tell(message.table, (message.key,), self.lane.now)
+
+    def _write_all_again(self) -> None:
+        for table, view in self.state.tables.items():
+            for key, own in view.own.items():
+                own.seq = 0
+                self.emit(PutEntry(table, key, own.value))
+
+    def _changed(self, message: TableChanged) -> None:
+        view = self._view(message.table)
+        keys: dict[bytes, None] = {}
+        if message.whole:
+            keys.update(dict.fromkeys(view.entries))
+            view.entries.clear()
+        for entry in message.entries:
+            keys[entry.key] = None
+            if view.apply(entry, self.host.host):
+                del view.own[entry.key]
+                self.state.superseded += 1
+                self.emit(RemoveEntry(message.table, entry.key))
+        self._tell(message.table, tuple(keys), message.at)
+
+    def _tell(self, table: str, keys: tuple[bytes, ...], at: Nanoseconds) -> None:
+        subscribers = self.state.subscribers.get(table)
+        if not subscribers or not keys:
+            return
+        view = self._view(table)
+        rows = tuple(view.effective(key, self.host.host) for key in keys)
+        for name in subscribers:
+            self.send(name, RowsChanged(table, at, rows))
+
+    def _subscribe(self, message: SubscribeTable) -> None:
+        subscribers = self.state.subscribers.setdefault(message.table, [])
+        if not subscribers:
+            self.emit(WatchTable(message.table))
+        if message.subscriber not in subscribers:
+            subscribers.append(message.subscriber)
+        view = self._view(message.table)
+        rows = tuple(view.effective(key, self.host.host) for key in view.keys())
+        if rows:
+            self.send(message.subscriber, RowsChanged(message.table, self.lane.now, rows))
+
+    def _unsubscribe(self, message: UnsubscribeTable) -> None:
+        subscribers = self.state.subscribers.get(message.table, [])
+        if message.subscriber in subscribers:
+            subscribers.remove(message.subscriber)
+            if not subscribers:
+                del self.state.subscribers[message.table]
+                self._view(message.table).entries.clear()
+                self.emit(UnwatchTable(message.table))
+
+    def _describe(self) -> bytes:
+        state = self.state
+        return msgspec.json.encode(
+            {
+                "session": state.session,
+                "sessions": state.sessions,
+                "why_ended": state.why_ended,
+                "superseded": state.superseded,
+                "tables": {
+                    name: {"entries": len(view.entries), "own": len(view.own)}
+                    for name, view in state.tables.items()
+                },
+            }
+        )

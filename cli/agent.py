@@ -1,0 +1,31 @@
+"""`ayatori agent`: the agent of one host, as systemd or a lab runs it."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from actors.edge.config import ConfigError, load_config
+from actors.state.journal_format import JournalError
+from cli.errors import CommandError, ExitStatus
+from supervisor import run_agent
+
+app = typer.Typer(add_completion=False)
+
+
+@app.callback(invoke_without_command=True)
+def agent(
+    config: Annotated[Path, typer.Option("--config", help="The agent's configuration (YAML).")],
+) -> None:
+    """Run the agent of one host until it is told to stop."""
+    try:
+        loaded = load_config(config)
+    except ConfigError as error:
+        raise CommandError(str(error), ExitStatus.USAGE) from error
+    if loaded.datapath == "kernel":
+        raise CommandError("this version drives only the soft datapath, not the kernel's")
+    try:
+        status = run_agent(loaded)
+    except JournalError as error:
+        raise CommandError(str(error)) from error
+    raise typer.Exit(status)
