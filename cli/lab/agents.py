@@ -69,33 +69,31 @@ class Agent:
         pid = self._process.pid if self._process else None
         return AgentState(pid, self._ready, self._ends, self._last_end)
 
-    def start_anew(self) -> None:
-        """Start the process at once if it waits for that: what made it end may be mended now.
-
-        Raises OSError.
-        """
+    def start_anew(self, now: float) -> None:
+        """Start the process at once if it waits for that: what made it end may be mended now."""
         self._ends = 0
         self._pause = _FIRST_PAUSE
         if self.start_at is not None:
-            self.start()
+            self.start(now)
 
-    def start(self) -> None:
-        """Start the process. Raises OSError."""
+    def start(self, now: float) -> None:
+        """Start the process; if even that fails, plan the next try. `now` is in the loop's seconds."""
         self.start_at = None
         self._ready = False
-        log = os.open(self._files.log, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
         try:
-            self._process = subprocess.Popen(  # noqa: S603 - the keeper's own command
-                self._command,
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                env=self._environment,
-                start_new_session=True,
-                preexec_fn=self._before_exec(os.getpid()),  # noqa: PLW1509 - the keeper has one thread
-            )
-        finally:
-            os.close(log)
+            flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC
+            with os.fdopen(os.open(self._files.log, flags, 0o600), "ab") as log:
+                self._process = subprocess.Popen(  # noqa: S603 - the keeper's own command
+                    self._command,
+                    stdin=subprocess.DEVNULL,
+                    stdout=log,
+                    stderr=log,
+                    env=self._environment,
+                    start_new_session=True,
+                    preexec_fn=self._before_exec(os.getpid()),  # noqa: PLW1509 - no threads here
+                )
+        except (OSError, subprocess.SubprocessError) as error:
+            self._plan_restart(f"it cannot be started: {error}", now)
 
     def _before_exec(self, keeper: int) -> Callable[[], None]:
         def settle() -> None:
@@ -120,13 +118,17 @@ class Agent:
         if os.waitid(os.P_PID, self._process.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None:
             return None
         self._kill_group()
-        self._last_end = _how(self._process.wait())
+        status = self._process.wait()
         self._process = None
+        self._plan_restart(_how(status), now)
+        return self._last_end
+
+    def _plan_restart(self, why: str, now: float) -> None:
+        self._last_end = why
         self._ready = False
         self._ends += 1
         self.start_at = now + self._pause
         self._pause = min(_LONGEST_PAUSE, self._pause * 2)
-        return self._last_end
 
     def _kill_group(self) -> None:
         if self._process is not None:

@@ -42,11 +42,14 @@ _QUIET = (
     ("ipv6/conf/default/router_solicitations", "0"),
 )
 _HOST_ONLY = (
-    # The host's own IP stack must stay out of the virtual network that passes its interfaces.
+    # The host's own IP stack must stay out of the virtual network that passes its interfaces:
+    # they have no address, so no source is right there, and it answers no ARP and no IPv6.
+    ("ipv4/conf/default/rp_filter", "1"),
     ("ipv4/conf/default/arp_ignore", "8"),
     ("ipv6/conf/default/disable_ipv6", "1"),
 )
 _UNDERLAY_LINK = (
+    (f"ipv4/conf/{_HOST_LINK}/rp_filter", "0"),
     (f"ipv4/conf/{_HOST_LINK}/arp_ignore", "0"),
     (f"ipv6/conf/{_HOST_LINK}/disable_ipv6", "0"),
 )

@@ -21,7 +21,7 @@ from cli.lab import control, leftovers, namespaces
 from cli.lab.agents import Agent, stop
 from cli.lab.fabric import Fabric
 from cli.lab.links import LinkError
-from cli.lab.plan import AddHost, RemoveHost, RemoveMachine, Step, plan
+from cli.lab.plan import RemoveHost, RemoveMachine, Step, plan
 from cli.lab.registry import HostEntry, RunningLab, write_entry
 from cli.lab.state_folder import LabFiles
 from cli.lab.wanted import Lab
@@ -96,14 +96,18 @@ class Keeper:
             if (how := agent.reap(now)) is not None:
                 _log.warning("the agent of %s ended: %s", name, how)
             if agent.start_at is not None and agent.start_at <= now:
-                agent.start()
+                agent.start(now)
         if now >= self._log_check:
             self._log_check = now + _LOG_CHECK
             for agent in self._agents.values():
                 agent.trim_log()
 
     def _serve(self) -> None:
-        connection, _ = self._listener.accept()
+        try:
+            connection, _ = self._listener.accept()
+        except OSError as error:
+            _log.warning("a client could not be served: %s", error)
+            return
         with connection:
             connection.settimeout(_REQUEST_PATIENCE)
             try:
@@ -156,22 +160,30 @@ class Keeper:
         except msgspec.ValidationError as error:
             return {"ok": False, "error": f"malformed lab: {error}"}
         steps = plan(self._fabric.actual, wanted)
+        problem = self._do(steps)
+        try:
+            self._match_agents()
+            self._publish()
+        except OSError as error:
+            _log.exception("the agents do not match the hosts")
+            problem = problem or str(error)
+        while self._fabric.remarks:
+            _log.warning("not allowed here: %s", self._fabric.remarks.pop())
+        if problem is not None:
+            return {"ok": False, "error": problem}
+        return {"ok": True, "steps": [str(step) for step in steps]}
+
+    def _do(self, steps: tuple[Step, ...]) -> str | None:
+        """Do the steps up to the first that fails; return what was wrong with it."""
         try:
             self._clear_the_way(steps)
             for step in steps:
                 _log.info("%s", step)
                 self._fabric.do(step)
-                if isinstance(step, AddHost):
-                    self._add_agent(step.host.name)
         except (LinkError, OSError) as error:
             _log.exception("the change failed")
-            return {"ok": False, "error": str(error)}
-        finally:
-            self._start_agents()
-            self._publish()
-            while self._fabric.remarks:
-                _log.warning("not allowed here: %s", self._fabric.remarks.pop())
-        return {"ok": True, "steps": [str(step) for step in steps]}
+            return str(error)
+        return None
 
     def _clear_the_way(self, steps: tuple[Step, ...]) -> None:
         """End what runs in the hosts and machines that will go, all at once."""
@@ -181,6 +193,14 @@ class Keeper:
         places = [self._fabric.hosts[name] for name in hosts]
         places += [self._fabric.machines[name] for name in machines]
         leftovers.end_all_in(frozenset(namespaces.identity(each.descriptor) for each in places))
+
+    def _match_agents(self) -> None:
+        """Have an agent run in each host that there is now. Raises OSError."""
+        for name in self._fabric.hosts:
+            if name not in self._agents:
+                self._add_agent(name)
+        for agent in self._agents.values():
+            agent.start_anew(time.monotonic())
 
     def _add_agent(self, name: str) -> None:
         files = self._files.host(name)
@@ -206,12 +226,8 @@ class Keeper:
         self._agents[name] = agent
         self._selector.register(agent.notify, selectors.EVENT_READ, agent.hear)
 
-    def _start_agents(self) -> None:
-        for agent in self._agents.values():
-            agent.start_anew()
-
     def _stop_agents(self, names: list[str]) -> None:
-        stopped = [self._agents.pop(name) for name in names]
+        stopped = [self._agents.pop(name) for name in names if name in self._agents]
         for agent in stopped:
             self._selector.unregister(agent.notify)
         stop(stopped)

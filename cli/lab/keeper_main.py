@@ -7,6 +7,7 @@ import argparse
 import fcntl
 import logging
 import os
+import resource
 import secrets
 import sys
 import time
@@ -37,6 +38,8 @@ def main(arguments: list[str], agent: tuple[str, ...] = AGENT) -> None:
         return  # not a session's leader, so the keeper never gets a terminal
     os.umask(0o077)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))  # a namespace takes several
     files = LabFiles(Path(options.folder))
     about = RunningLab(
         name=options.name,

@@ -141,12 +141,16 @@ def _terminable() -> Iterator[None]:
 
 @contextmanager
 def _undisturbed() -> Iterator[None]:
-    """Finish what a first Ctrl-C began before a second one is heard."""
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
+    """Finish what a first Ctrl-C began, whatever comes after it."""
+    # Not by a mask: the progress display has a thread, and the kernel would choose that one.
+    before = {
+        number: signal.signal(number, signal.SIG_IGN) for number in (signal.SIGINT, signal.SIGTERM)
+    }
     try:
         yield
     finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _datapath(told: str | None) -> str | None:
