@@ -21,6 +21,8 @@ _NODAD = 0x02
 """IFA_F_NODAD: an IPv6 address that is usable at once (linux/if_addr.h)."""
 _SCOPE_UNIVERSE = 0
 _SCOPE_LINK = 253
+_SCOPE_ANY = 255
+"""RT_SCOPE_NOWHERE: of whichever scope the route to delete is (linux/rtnetlink.h)."""
 _STATIC = 4
 """RTPROT_STATIC marks the routes that are ours to change (linux/rtnetlink.h)."""
 _MAIN_TABLE = 254
@@ -176,7 +178,12 @@ class Namespace:
                 if message.get("RTA_TABLE") == _MAIN_TABLE and to not in destinations:
                     with self._doing(f"remove the route to {to}"):
                         self._route.route(
-                            "del", dst=str(to), oif=index, proto=_STATIC, family=family
+                            "del",
+                            dst=str(to),
+                            oif=index,
+                            proto=_STATIC,
+                            family=family,
+                            scope=_SCOPE_ANY,
                         )
         for to, via, source in wanted:
             request: dict[str, str | int] = {"dst": str(to), "oif": index, "proto": _STATIC}

@@ -286,6 +286,26 @@ def test_a_host_that_is_added_gets_an_agent_and_one_that_is_removed_loses_it(
     assert set(found.hosts) == {"h1", "h3"}
 
 
+def test_hosts_learn_and_forget_the_ways_to_each_other(running: KeptLab) -> None:
+    three = {f"h{number}": host(number, of=3) for number in (1, 2, 3)}
+    assert running.change(Lab(1500, three, SMALL.machines))["ok"]
+    assert "route 198.18.0.3 None" in show(running, "h1")
+    assert running.change(SMALL)["ok"]
+    seen = show(running, "h1")
+    assert "route 198.18.0.2 None" in seen
+    assert "198.18.0.3" not in seen
+
+
+def test_a_hosts_underlay_address_changes_in_place(running: KeptLab) -> None:
+    before = running.namespace("h1")
+    moved = Host("h1", ("198.18.0.9/32",), (UnderlayRoute("198.18.0.2/32", "198.18.0.9"),))
+    back = Host("h2", ("198.18.0.2/32",), (UnderlayRoute("198.18.0.9/32", "198.18.0.2"),))
+    assert running.change(Lab(1500, {"h1": moved, "h2": back}, SMALL.machines))["ok"]
+    ping = (sys.executable, "-m", "cli.lab.ping", "-c", "1", "198.18.0.9")
+    assert running.exec("h2", *ping).returncode == 0
+    assert running.namespace("h1") == before
+
+
 def test_a_step_that_fails_leaves_a_lab_that_the_next_change_mends(running: KeptLab) -> None:
     refused = machine("vm3", Plug("h1", "vm1"))  # vm1's interface: the plan does not look for it
     broken = two_hosts(*SMALL.machines.values(), refused)
