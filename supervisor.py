@@ -27,7 +27,7 @@ from pathlib import Path
 import msgspec
 import structlog
 
-from actors.composition import actor_factory, start_all
+from actors.composition import actor_factory
 from actors.datapath.channel import DatapathChannel
 from actors.datapath.handshake import DatapathUnavailableError
 from actors.datapath.soft_channel import spawn_soft_datapath
@@ -42,7 +42,7 @@ from actors.edge.store_driver import StoreDriver
 from actors.edge.systemd import Notifier
 from actors.edge.ticker import Ticker
 from actors.lane import EscalationError, Lane
-from actors.messages.operator import StopRequested
+from actors.messages.operator import AgentStarted, StopRequested
 from actors.state.journal import JournalWriter, Run
 from actors.state.store.open import open_store
 from actors.values import ActorName
@@ -152,7 +152,7 @@ class Agent:
             signal.signal(number, self._on_signal)
         sys.setswitchinterval(0.0005)  # a reader thread waits no longer than this for the lane
         gc.set_threshold(50_000, 20, 100)
-        start_all(self.lane)
+        self.lane.submit(OPERATOR, AgentStarted(self.started))
         self.lane_thread.start()
         for service in self._services:
             service.start()

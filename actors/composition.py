@@ -66,14 +66,8 @@ def actor_factory(
             case ("clock", "", ""):
                 return ClockActor.start_on(lane, name)
             case ("operator", "", ""):
-                return OperatorDesk.start_on(lane, name)
+                return OperatorDesk.start_on(lane, name, always_there=ALWAYS_THERE)
             case _:
                 return None
 
     return create
-
-
-def start_all(lane: Lane) -> None:
-    """Create the actors that are always there; their boot messages run with the first input."""
-    for name in ALWAYS_THERE:
-        lane.start_actor(name)

@@ -143,6 +143,7 @@ class LaneActor(pykka.Actor):
         inbox = self.actor_inbox
         assert isinstance(inbox, _Inbox)  # noqa: S101 - set by _create_actor_inbox
         inbox.attach(self)
+        self.lane.newest = self
 
     def boot(self) -> None:
         """Say what there is to say when beginning from nothing (not after a resume or restore)."""
@@ -162,7 +163,10 @@ class LaneActor(pykka.Actor):
     @classmethod
     def start_on(cls, lane: "Lane", name: ActorName, **arguments: Any) -> Self:
         """Start an actor on `lane` under `name`; return it. See pykka.Actor.start."""
-        return cls.start(name, lane, **arguments)._actor  # noqa: SLF001 - pykka hides it from users
+        cls.start(name, lane, **arguments)
+        actor = lane.newest
+        assert isinstance(actor, cls)  # noqa: S101 - start() runs _start_actor_loop
+        return actor
 
 
 class _Slot:
@@ -211,6 +215,8 @@ class Lane:
         self.on_crash: Callable[[ActorName, BaseException, str], None] | None = None
         self.undeliverable = 0
         self.dropped_while_restarting = 0
+        self.newest: LaneActor | None = None
+        """The actor that pykka started last on this lane."""
         self._create = create
         self._slots: dict[ActorName, _Slot] = {}
         self._queue: deque[tuple[_Slot, Any]] = deque()
@@ -304,8 +310,8 @@ class Lane:
 
     def start_actor(self, name: ActorName) -> None:
         """Create the actor of that name if it does not exist; it boots as a message of its own."""
-        if name not in self._slots and self._new_slot(name) is not None:
-            self._drain()
+        if name not in self._slots:
+            self._new_slot(name)
 
     def retire(self, name: ActorName) -> None:
         """Let an actor go, with what is still queued for it."""

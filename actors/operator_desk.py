@@ -1,15 +1,17 @@
 """OperatorDesk: takes operators' requests, asks the actors concerned, puts the answer together.
 
-Owns the requests that are being answered. Also carries out injected faults and the orderly stop.
+Owns the requests that are being answered. Also starts the actors that are always there, and
+carries out injected faults and the orderly stop.
 """
 
 from typing import assert_never
 
 import msgspec
 
-from actors.lane import LaneActor
+from actors.lane import Lane, LaneActor
 from actors.messages.flows import FlushFlows
 from actors.messages.operator import (
+    AgentStarted,
     FaultInjected,
     Inspect,
     Inspected,
@@ -26,7 +28,7 @@ CLOCK = ActorName("clock")
 PATIENCE = 4 * SECOND
 MOST_REQUESTS = 64
 
-DeskMessage = OperatorAsked | Inspected | FaultInjected | StopRequested | Tick
+DeskMessage = AgentStarted | OperatorAsked | Inspected | FaultInjected | StopRequested | Tick
 
 
 class Asked(msgspec.Struct):
@@ -49,9 +51,16 @@ class OperatorDesk(LaneActor):
     State = DeskState
     state: DeskState
 
+    def __init__(self, name: ActorName, lane: Lane, always_there: tuple[ActorName, ...]) -> None:
+        super().__init__(name, lane)
+        self._always_there = always_there
+
     def on_receive(self, message: DeskMessage) -> None:
         """Handle one message."""
         match message:
+            case AgentStarted():
+                for name in self._always_there:
+                    self.lane.start_actor(name)
             case OperatorAsked():
                 self._ask(message)
             case Inspected():

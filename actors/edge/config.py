@@ -110,11 +110,18 @@ def load_config(path: Path) -> AgentConfig:
     if not isinstance(raw, dict):
         raise ConfigError(f"{path}: is no mapping")
     try:
-        config = msgspec.convert(raw, AgentConfig)
+        config = msgspec.convert(raw, AgentConfig, dec_hook=_from_text)
     except (msgspec.ValidationError, RecursionError) as error:
         raise ConfigError(f"{path}: {_nearest(str(error))}") from error
     _check(path, config)
     return config
+
+
+def _from_text(kind: type[Any], value: object) -> Any:
+    """Make a path of text; msgspec knows no paths."""
+    if kind is Path and isinstance(value, str) and value:
+        return Path(value)
+    raise ValueError(f"expected a path, got {value!r}")
 
 
 def _check(path: Path, config: AgentConfig) -> None:

@@ -8,6 +8,12 @@ from actors.messages.stored import Input, Output
 from actors.values import ActorName, Nanoseconds
 
 
+class AgentStarted(Input, frozen=True, tag="agent-started.1"):
+    """The first input of a run: the actors that are always there come to life."""
+
+    at: Nanoseconds
+
+
 class OperatorAsked(Input, frozen=True, tag="operator-asked.1"):
     """Somebody wants to see what the actor holds; answered by OperatorAnswered."""
 
