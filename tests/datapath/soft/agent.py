@@ -8,6 +8,7 @@ from typing import Self
 from actors.datapath.odp import constants as odp
 from actors.datapath.odp.actions import Action, Output, encode_actions
 from actors.datapath.odp.attributes import attribute, u32
+from actors.datapath.odp.key import encode_key
 from actors.datapath.odp.mask import mask_for
 from actors.datapath.odp.messages import Families
 from actors.datapath.odp.replies import (
@@ -35,12 +36,13 @@ from actors.datapath.odp.requests import (
 )
 from actors.datapath.odp.upcalls import Upcall, decode_upcall
 from actors.datapath.soft_channel import SoftChannel, spawn_soft_datapath
+from actors.packets.extract import flow_key_of
 from tests.datapath.soft.namespaces import Namespace
 
 TIMEOUT = 10.0
 
 
-class Refusal(Exception):
+class RefusedError(Exception):
     """The datapath answered with an errno."""
 
     def __init__(self, code: int) -> None:
@@ -120,7 +122,7 @@ class Agent:
             reply = self.next_reply()
             assert reply.seq == seq, (reply, seq)
             if isinstance(reply, NetlinkRefused):
-                raise Refusal(reply.errno)
+                raise RefusedError(reply.errno)
             if isinstance(reply, Acknowledged | Done):
                 return replies
             replies.append(reply)
@@ -193,13 +195,17 @@ class Agent:
         return self.upcalls.get(timeout=TIMEOUT)
 
     def wire(self, first: int, second: int) -> None:
-        """Let everything flow between two ports, whatever it is."""
+        """Let everything without a VLAN tag flow between two ports."""
         self.steer(first, Output(second))
         self.steer(second, Output(first))
 
     def steer(self, in_port: int, *actions: Action) -> None:
-        """Do this with everything that comes in by a port."""
+        """Do this with everything without a VLAN tag that comes in by a port."""
         key = u32(odp.OVS_KEY_ATTR_IN_PORT, in_port)
         key += attribute(odp.OVS_KEY_ATTR_ETHERNET, bytes(12))
         mask = u32(odp.OVS_KEY_ATTR_IN_PORT, 0xFFFFFFFF)
         self.ask(NewFlow(self.dp_ifindex, key, encode_actions(actions), mask), odp.NLM_F_CREATE)
+
+    def steer_like(self, in_port: int, frame: bytes, *actions: Action) -> None:
+        """Do this with what comes in by a port and has the tags and ethertype of `frame`."""
+        self.add_flow(encode_key(flow_key_of(frame, in_port)), *actions)
