@@ -23,8 +23,8 @@ from actors.datapath.soft.actions import Step, compile_actions
 from actors.datapath.soft.datapath import Datapath
 from actors.datapath.soft.flow_table import Flow, TableFullError
 from actors.datapath.soft.inventory import Inventory
-from actors.datapath.soft.mask import masked_key
-from actors.datapath.soft.match import mask_of
+from actors.datapath.soft.mask import masking_of
+from actors.datapath.soft.match import MaskReader
 from actors.datapath.soft.packet import MAX_FRAME, Packet
 from actors.datapath.soft.refusal import Refused
 from actors.packets.flow_key import FlowKey
@@ -42,6 +42,7 @@ class FlowRequests:
     def __init__(self, inventory: Inventory) -> None:
         self._inventory = inventory
         self._compiled: dict[bytes, tuple[Step, ...]] = {}
+        self._masks = MaskReader()
         self._packet = Packet()
 
     def new_flow(self, seq: int, request: NewFlow, flags: int) -> FlowInfo:
@@ -50,14 +51,14 @@ class FlowRequests:
         steps = self._steps(request.actions)
         try:
             key = decode_key(request.raw_key)
-            mask = mask_of(request.raw_key, request.mask)
+            mask = self._masks.read(request.raw_key, request.mask)
         except OdpError as error:
             raise Refused(errno.EINVAL, str(error)) from error
         table = datapath.table
         ufid = request.ufid or b""
         found = table.by_ufid(ufid) if ufid else None
         if found is None:
-            found = table.overlapping(masked_key(key, mask))
+            found = table.overlapping(masking_of(mask)(key))
         if found is None:
             flow = Flow(ufid=ufid, key=key, mask=mask)
             flow.raw_key = request.raw_key

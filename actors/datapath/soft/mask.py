@@ -5,18 +5,21 @@ of one mask are a dict.
 """
 
 from collections.abc import Callable, Hashable
-from operator import attrgetter
+from functools import lru_cache
+from operator import attrgetter, itemgetter
 from typing import Any
 
 from msgspec import Struct
-from msgspec.structs import replace
+from msgspec.structs import astuple, replace
 
+from actors.datapath.soft.limits import MAX_MASKS
 from actors.packets.flow_key import NO_ADDRESS, FlowKey, TunnelKey
 from actors.values import ZERO_MAC
 
 FieldMask = int | None
 """None matches all bits of a field; a number matches the bits that are set in it."""
 Projection = Callable[[FlowKey], Hashable]
+Masking = Callable[[FlowKey], FlowKey]
 _NO_FIELDS = ()
 _ZERO_TUNNEL = TunnelKey(tun_id=0, src=NO_ADDRESS, dst=NO_ADDRESS, ttl=0)
 _ZERO_KEY = FlowKey(in_port=0, tunnel=None, eth_src=ZERO_MAC, eth_dst=ZERO_MAC, ethertype=0)
@@ -62,19 +65,30 @@ def _masked(value: int | bytes, bits: int) -> Hashable:
     return (len(value), int.from_bytes(value) & bits) if value else None
 
 
-def masked_key(key: FlowKey, mask: Mask) -> FlowKey:
-    """Return `key` with all that `mask` leaves open set to zero, as the module keeps its flows."""
-    kept: dict[str, Any] = {}
-    outer: dict[str, Any] = {}
-    for name, bits in mask.fields:
-        if not name.startswith("tunnel."):
-            kept[name] = _kept(getattr(key, name), bits)
-        elif key.tunnel is not None:
-            field = name.removeprefix("tunnel.")
-            outer[field] = _kept(getattr(key.tunnel, field), bits)
-    if outer:
-        kept["tunnel"] = replace(_ZERO_TUNNEL, **outer)
-    return replace(_ZERO_KEY, **kept)
+@lru_cache(maxsize=MAX_MASKS)
+def masking_of(mask: Mask) -> Masking:
+    """Return the function that sets all that `mask` leaves open to zero, as the module does.
+
+    The module keeps its flows so, and looks for a flow that a new one overlaps by such a key.
+    """
+    names = FlowKey.__struct_fields__
+    bits = dict(mask.fields)
+    # From the fields of a key followed by those of the zero key.
+    pick = itemgetter(*(at if name in bits else at + len(names) for at, name in enumerate(names)))
+    zeros = astuple(_ZERO_KEY)
+    partial = {name: some for name, some in mask.fields if some is not None and "." not in name}
+    outer = {name.partition(".")[2]: some for name, some in mask.fields if "." in name}
+
+    def masked(key: FlowKey) -> FlowKey:
+        kept = FlowKey(*pick(astuple(key) + zeros))
+        if partial:
+            kept = replace(kept, **{n: _kept(getattr(key, n), b) for n, b in partial.items()})
+        if outer and key.tunnel is not None:
+            fields = {n: _kept(getattr(key.tunnel, n), b) for n, b in outer.items()}
+            kept = replace(kept, tunnel=replace(_ZERO_TUNNEL, **fields))
+        return kept
+
+    return masked
 
 
 def _kept(value: Any, bits: FieldMask) -> Any:

@@ -11,6 +11,7 @@ from typing import Final
 from actors.datapath.odp import constants as odp
 from actors.datapath.odp.attributes import walk
 from actors.datapath.odp.errors import OdpError
+from actors.datapath.odp.shape import shape_of
 from actors.datapath.soft.mask import FieldMask, Mask
 from actors.packets.flow_key import FlowKey
 
@@ -91,6 +92,14 @@ _ALWAYS_ZERO: Final = frozenset(
     )
 )
 """Nothing in this datapath sets these: a flow may match them at zero only."""
+_EXACT_TUNNEL: Final[dict[str, FieldMask]] = dict.fromkeys(
+    f"tunnel.{name}" for name in ("tun_id", "src", "dst", "tos", "ttl", "tp_src", "tp_dst")
+)
+"""The module does not wildcard what a tunnel key leaves out because it is zero."""
+_VALUES_THAT_COUNT: Final = _ALWAYS_ZERO | {odp.OVS_KEY_ATTR_ETHERTYPE, odp.OVS_KEY_ATTR_ENCAP}
+"""Attributes whose values, not only their presence, decide whether a mask is right."""
+_REMEMBERED: Final = 4096
+"""Masks kept by a reader; when full, all are forgotten."""
 _CFI: Final = 0x1000
 _MAX_DEPTH: Final = 2
 _NEEDS: Final = {
@@ -101,11 +110,33 @@ _NEEDS: Final = {
 }
 
 
-def mask_of(raw_key: bytes, raw_mask: bytes | None) -> Mask:
-    """Return the mask of a flow from the payloads of its KEY and MASK attributes.
+class MaskReader:
+    """Reads flows' masks; those of keys with the same attributes are read once."""
 
-    OdpError where the kernel would answer EINVAL.
-    """
+    def __init__(self) -> None:
+        self._known: dict[tuple[int, int, bytes, bytes], Mask] = {}
+
+    def read(self, raw_key: bytes, raw_mask: bytes | None) -> Mask:
+        """Return the mask of a flow from the payloads of its KEY and MASK attributes.
+
+        OdpError where the kernel would answer EINVAL.
+        """
+        shape = shape_of(raw_key)
+        spans = [n for n in shape.nodes if n.kind in _VALUES_THAT_COUNT]
+        values = b"".join([raw_key[node.start : node.end] for node in spans])
+        identity = (len(raw_key), shape.headers, values, raw_mask or b"")
+        mask = self._known.get(identity)
+        if mask is None or raw_mask is None:
+            mask = mask_of(raw_key, raw_mask)
+            if raw_mask is not None:
+                if len(self._known) >= _REMEMBERED:
+                    self._known.clear()
+                self._known[identity] = mask
+        return mask
+
+
+def mask_of(raw_key: bytes, raw_mask: bytes | None) -> Mask:
+    """As `MaskReader.read`, without remembering."""
     key = _flatten(raw_key, 0)
     for (depth, kind), value in key.items():
         needed = _NEEDS.get(int.from_bytes(value)) if kind == odp.OVS_KEY_ATTR_ETHERTYPE else None
@@ -114,23 +145,31 @@ def mask_of(raw_key: bytes, raw_mask: bytes | None) -> Mask:
     if raw_mask is None:
         return EXACT_MASK
     fields: dict[str, FieldMask] = {"vlan_tci": None, "cvlan_tci": None}
+    if (0, odp.OVS_KEY_ATTR_TUNNEL) in key:
+        fields |= _EXACT_TUNNEL
     for (depth, kind), value in _flatten(raw_mask, 0).items():
-        if not any(value):
-            continue  # as absent, see parse_flow_mask_nlattrs()
-        if (depth, kind) not in key and kind != odp.OVS_KEY_ATTR_ETHERTYPE:
-            raise OdpError(f"the mask has attribute {kind}, the key has not")
-        if kind == odp.OVS_KEY_ATTR_TUNNEL:
-            fields.update(_tunnel_fields(value))
-            continue
-        if kind in _ALWAYS_ZERO:
-            _refuse_nonzero(kind, key[depth, kind], value)
-            continue
-        for name, bits in _fields(kind, depth, value, tagged=(depth, odp.OVS_KEY_ATTR_VLAN) in key):
-            if bits == 0:
-                fields.pop(name, None)
-            else:
-                fields[name] = bits
-    return Mask(tuple(sorted(fields.items(), key=lambda item: item[0])))
+        if any(value):  # all zeros are as absent, see parse_flow_mask_nlattrs()
+            _take_mask(fields, key, depth, kind, value)
+    return Mask(tuple(sorted((name, bits) for name, bits in fields.items() if bits != 0)))
+
+
+def _take_mask(
+    fields: dict[str, FieldMask],
+    key: dict[tuple[int, int], bytes],
+    depth: int,
+    kind: int,
+    value: bytes,
+) -> None:
+    """Put one attribute of a mask into `fields`."""
+    if (depth, kind) not in key and kind != odp.OVS_KEY_ATTR_ETHERTYPE:
+        raise OdpError(f"the mask has attribute {kind}, the key has not")
+    if kind == odp.OVS_KEY_ATTR_TUNNEL:
+        fields.update(_tunnel_fields(value))
+    elif kind in _ALWAYS_ZERO:
+        _refuse_nonzero(kind, key[depth, kind], value)
+    else:
+        tagged = (depth, odp.OVS_KEY_ATTR_VLAN) in key
+        fields.update(_fields(kind, depth, value, tagged=tagged))
 
 
 def _flatten(raw: bytes, depth: int) -> dict[tuple[int, int], bytes]:
@@ -181,19 +220,14 @@ def _bits(name: str, value: bytes) -> FieldMask:
     return None if bits == full else bits
 
 
-def _tunnel_fields(raw: bytes) -> dict[str, FieldMask]:
-    fields: dict[str, FieldMask] = {}
+def _tunnel_fields(raw: bytes) -> Iterator[tuple[str, FieldMask]]:
     for kind, start, end in walk(raw):
         if kind not in _TUNNEL:
             raise OdpError(f"tunnel key attribute {kind} is not supported")
         name, length = _TUNNEL[kind]
         if end - start != length:
             raise OdpError(f"tunnel key attribute {kind} has {end - start} bytes, not {length}")
-        bits = _bits(name, raw[start:end]) if length else None
-        if bits != 0:
-            fields[name] = bits
-    # Whatever else is a wildcard, a packet without an outer header does not match.
-    return fields or {"tunnel.tun_id": 0}
+        yield name, (_bits(name, raw[start:end]) if length else None)
 
 
 def _refuse_nonzero(kind: int, value: bytes, mask: bytes) -> None:

@@ -206,7 +206,7 @@ def test_a_large_tcp_write_reaches_the_agent_in_segments_with_right_checksums(pa
                 assert checksums_are_right(upcall.frame)
                 assert len(upcall.frame) <= 1514
                 full_sized += len(upcall.frame) == 1514
-                agent.execute(upcall, Output(pair.port_b))
+            agent.execute(upcall, Output(pair.port_b))
         thread.join(TIMEOUT)
 
 
