@@ -10,10 +10,8 @@ from actors.state.journal_format import JournalError
 from cli.errors import CommandError, ExitStatus
 from supervisor import run_agent
 
-app = typer.Typer(add_completion=False)
 
 
-@app.callback(invoke_without_command=True)
 def agent(
     config: Annotated[Path, typer.Option("--config", help="The agent's configuration (YAML).")],
 ) -> None:

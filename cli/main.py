@@ -29,9 +29,9 @@ _COMMANDS = {
     "tables": _Command("cli.inspect", "tables", "Show a host's MAC, ARP and port tables."),
     "devices": _Command("cli.inspect", "devices", "Show the virtual devices that a host holds."),
     "stats": _Command("cli.inspect", "stats", "Show a host's counters."),
-    "replay": _Command("cli.replay", "app", "Re-decide a journal and compare."),
+    "replay": _Command("cli.replay", "replay", "Re-decide a journal and compare."),
     "fault": _Command("cli.inspect", "fault", "Make an actor of a host crash, to see it mend."),
-    "agent": _Command("cli.agent", "app", "Run the agent of one host."),
+    "agent": _Command("cli.agent", "agent", "Run the agent of one host."),
 }
 
 _INTERRUPTED = 130

@@ -1,0 +1,68 @@
+"""All stored kinds: what a journal's records may be, each named by its tag."""
+
+from actors.messages.netlink import (
+    DatapathConnected,
+    DatapathLost,
+    NetlinkRepliesLost,
+    NetlinkReplied,
+    NetlinkSendFailed,
+    PortsSettled,
+)
+from actors.messages.operator import (
+    AgentStarted,
+    FaultInjected,
+    OperatorAnswered,
+    OperatorAsked,
+    StopComplete,
+    StopRequested,
+)
+from actors.messages.packet_in import PacketIn
+from actors.messages.tables import (
+    PutEntry,
+    RemoveEntry,
+    SessionEnded,
+    SessionOpened,
+    TableChanged,
+    UnwatchTable,
+    WatchTable,
+)
+from actors.messages.time import ClockTicked
+from actors.messages.topology import (
+    LinksChanged,
+    TopologyChanged,
+    UnwatchObject,
+    WatchKind,
+    WatchObject,
+)
+
+AnyInput = (
+    AgentStarted
+    | PacketIn
+    | ClockTicked
+    | TopologyChanged
+    | TableChanged
+    | LinksChanged
+    | DatapathConnected
+    | DatapathLost
+    | NetlinkReplied
+    | NetlinkRepliesLost
+    | NetlinkSendFailed
+    | SessionOpened
+    | SessionEnded
+    | OperatorAsked
+    | FaultInjected
+    | StopRequested
+)
+
+AnyOutput = (
+    WatchObject
+    | UnwatchObject
+    | WatchKind
+    | WatchTable
+    | UnwatchTable
+    | PutEntry
+    | RemoveEntry
+    | PortsSettled
+    | OperatorAnswered
+    | StopComplete
+)

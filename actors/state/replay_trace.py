@@ -1,0 +1,130 @@
+"""PacketTraces: what became of each packet-in of a replay: its path, its verdict, its flow.
+
+Watches a replaying lane's deliveries; the actors know nothing of it.
+"""
+
+from typing import Any
+
+from msgspec import Struct, field
+
+from actors.datapath.flow_controller import FlowController
+from actors.datapath.flow_text import describe_actions, describe_match
+from actors.datapath.odp.mask import mask_for
+from actors.devices.bridge import BridgeActor
+from actors.devices.router import RouterActor
+from actors.lane import Lane
+from actors.lifetimes import KIND_NAMES
+from actors.messages.flows import InstallFlow
+from actors.messages.packet_in import PacketIn
+from actors.messages.simulation import Hop, PacketContext, PacketParked, Verdict
+from actors.values import ActorName, DatapathPort, PortId
+
+
+class PacketTrace(Struct):
+    """One packet-in."""
+
+    number: int
+    at: int
+    match: str
+    path: list[str] = field(default_factory=list)
+    """Devices in the order of their passing, as `bridge web (web/vm1)`."""
+    waited: bool = False
+    verdict: str = "unfinished"
+    flow: str = ""
+
+
+class PacketTraces:
+    """See the module. Finished traces are given to `done`."""
+
+    def __init__(self) -> None:
+        self.open: dict[int, PacketTrace] = {}
+        self.finished: list[PacketTrace] = []
+        self._last: PacketTrace | None = None
+
+    def delivered(self, lane: Lane, actor: ActorName, message: object) -> None:
+        """Take note of a message that is about to be delivered."""
+        match message:
+            case PacketIn():
+                self.open[lane.inputs] = PacketTrace(lane.inputs, message.at, _match(lane, message))
+            case Hop(context, port) if context.raw_key:
+                trace = self.open.get(context.number)
+                if trace is not None:
+                    trace.path.append(f"{device_name(lane, actor)} ({port_name(lane, actor, port)})")
+            case PacketParked():
+                trace = self.open.get(message.number)
+                if trace is not None:
+                    trace.waited = True
+            case Verdict(context) if context.raw_key:
+                self._verdict(lane, context)
+            case InstallFlow() if self._last is not None:
+                names = _port_names(lane)
+                self._last.flow = (
+                    f"{describe_match(message.raw_key, message.mask, names)}"
+                    f" -> {describe_actions(message.actions, names)}"
+                )
+            case _:
+                pass
+
+    def _verdict(self, lane: Lane, context: PacketContext) -> None:
+        trace = self.open.pop(context.number, None)
+        self._last = trace
+        if trace is None:
+            return
+        kind = KIND_NAMES[context.lifetime]
+        if context.outputs:
+            trace.verdict = f"out by {len(context.outputs)} port(s)"
+        elif context.reason:
+            trace.verdict = f"ended: {context.reason}"
+        else:
+            trace.verdict = "consumed"
+        trace.verdict += f", {kind} flow" if kind else ", no flow"
+        self.finished.append(trace)
+
+    def input_done(self) -> None:
+        """What is installed from now on belongs to no packet of the input before."""
+        self._last = None
+
+
+def device_name(lane: Lane, actor: ActorName) -> str:
+    """Return `bridge web` for `bridge/<id>`, or the actor's name if it has no configuration."""
+    found = lane.actor(actor)
+    if isinstance(found, BridgeActor | RouterActor) and found.state.config is not None:
+        return f"{actor.partition('/')[0]} {found.state.config.name}"
+    return actor
+
+
+def port_name(lane: Lane, actor: ActorName, port: PortId) -> str:
+    """Return a port's name as its device's configuration has it."""
+    found = lane.actor(actor)
+    if isinstance(found, BridgeActor | RouterActor) and found.state.config is not None:
+        for candidate in found.state.config.ports:
+            if candidate.id == port:
+                return candidate.name
+    return port
+
+
+def _port_names(lane: Lane) -> dict[DatapathPort, str]:
+    controller = lane.actor(ActorName("flow-controller"))
+    if not isinstance(controller, FlowController):
+        return {}
+    return {port.number: port.name for port in controller.state.where.local.values()}
+
+
+def _match(lane: Lane, packet: PacketIn) -> str:
+    try:
+        return describe_match(packet.raw_key, mask_for(packet.raw_key, (1 << 17) - 1), _port_names(lane))
+    except ValueError as error:
+        return f"malformed ({error})"
+
+
+def plain(value: Any) -> Any:
+    """Return a state as plain data that JSON can hold; bytes as hex."""
+    if isinstance(value, Struct):
+        return {name: plain(getattr(value, name)) for name in value.__struct_fields__}
+    if isinstance(value, dict):
+        return {plain(key) if not isinstance(key, str) else key: plain(v) for key, v in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(item) for item in value]
+    if isinstance(value, bytes):
+        return value.hex(":") if len(value) == 6 else value.hex()
+    return value
