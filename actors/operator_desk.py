@@ -114,7 +114,7 @@ def _concerns(name: ActorName, subject: str) -> bool:
         case "flows":
             return name == FLOW_CONTROLLER
         case "tables":
-            return device or name == "datapath-ports"
+            return device or name in {"datapath-ports", "state-tables"}
         case "devices":
             return device
         case _:

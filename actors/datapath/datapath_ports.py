@@ -37,7 +37,7 @@ from actors.messages.topology import Configured, Link, LinksChanged, Subscribe
 from actors.state.tables import ACTIVE_TABLE, ActivePort, encode_active
 from actors.state.topology import Binding, Host, TunnelZone
 from actors.tunnel_key import choose_number
-from actors.values import SECOND, ActorName, DatapathPort, Nanoseconds, PortId
+from actors.values import SECOND, ActorName, DatapathPort, Nanoseconds, PortId, format_ip
 
 FLOW_CONTROLLER = ActorName("flow-controller")
 PACKET_WORKFLOW = ActorName("packet-workflow")
@@ -50,7 +50,14 @@ TUNNEL_LINK = "ayatori-vxlan"
 RETRY_INTERVAL = SECOND
 
 PortsMessage = (
-    Configured | LinksChanged | DatapathReset | PortAdded | PortRefused | PortRemoved | Tick | Inspect
+    Configured
+    | LinksChanged
+    | DatapathReset
+    | PortAdded
+    | PortRefused
+    | PortRemoved
+    | Tick
+    | Inspect
 )
 
 
@@ -219,9 +226,7 @@ class DatapathPorts(LaneActor):
         port.tunnel_key = choose_number(port.binding.port, state.keys)
         state.keys[port.tunnel_key] = port.binding.port
         self._tell()
-        key, value = encode_active(
-            port.binding.port, ActivePort(self.host.host, port.tunnel_key)
-        )
+        key, value = encode_active(port.binding.port, ActivePort(self.host.host, port.tunnel_key))
         self.send(STATE_TABLES, OwnRow(ACTIVE_TABLE, key, value))
         local = _local_port(port)
         if port.binding.kind == "router":
@@ -271,6 +276,15 @@ class DatapathPorts(LaneActor):
                     for port in state.plugged.values()
                 ],
                 "tunnel_port": state.tunnel_port,
+                "peers": [
+                    {
+                        "id": peer.host,
+                        "host": peer.host_name,
+                        "local": format_ip(peer.local),
+                        "remote": format_ip(peer.remote),
+                    }
+                    for peer in peers_of(self.host, state.zones)
+                ],
                 "missing_interfaces": [
                     b.interface for b in state.bindings if b.interface not in state.links
                 ],

@@ -13,6 +13,7 @@ from actors.devices import bridge_forwarding
 from actors.devices.bridge_forwarding import MacEntry, MacSeen
 from actors.devices.bridge_view import BridgeView, changed_tags, view_of
 from actors.devices.outcome import FLOW_CONTROLLER, Forwarded, after_branch
+from actors.devices.port_text import describe_port
 from actors.devices.waiting_room import MOST_WAIT, WaitingRoom
 from actors.host import HostSettings
 from actors.lane import Lane, LaneActor
@@ -259,7 +260,7 @@ class BridgeActor(LaneActor):
         elif subject == "devices":
             described["admin_up"] = config is not None and config.admin_up
             described["exists"] = config is not None
-            described["ports"] = [] if config is None else [port.name for port in config.ports]
+            described["ports"] = [] if config is None else [*map(describe_port, config.ports)]
             described["waiting"] = len(state.waiting)
         else:
             described["drops"] = state.drops

@@ -23,6 +23,7 @@ from actors.devices.outcome import (
     consume,
     drop,
 )
+from actors.devices.port_text import describe_port
 from actors.devices.router_forwarding import Answered, NeedsMac, Noted, Rejected
 from actors.devices.router_view import RouterPort, RouterView, changed_tags, view_of
 from actors.devices.waiting_room import WaitingRoom
@@ -196,9 +197,7 @@ class RouterActor(LaneActor):
 
     def send_frame(self, port: RouterPort, frame: bytes, at: Nanoseconds) -> None:
         """Let a frame of the router's own leave by one of its ports."""
-        self.send(
-            PACKET_WORKFLOW, SendFrame(at, port.id, frame, port.peer_device, port.peer_port)
-        )
+        self.send(PACKET_WORKFLOW, SendFrame(at, port.id, frame, port.peer_device, port.peer_port))
 
     # --- configuration ------------------------------------------------------------------------
 
@@ -280,7 +279,7 @@ class RouterActor(LaneActor):
         elif subject == "devices":
             described["admin_up"] = config is not None and config.admin_up
             described["exists"] = config is not None
-            described["ports"] = list(names.values())
+            described["ports"] = [] if config is None else [*map(describe_port, config.ports)]
             described["waiting"] = len(state.waiting) + state.parked
         else:
             described["drops"] = state.drops

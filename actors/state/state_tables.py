@@ -6,6 +6,7 @@ subscribers. After a new session it writes its own rows again; a row that anothe
 superseded it takes back.
 """
 
+import contextlib
 from typing import assert_never
 
 import msgspec
@@ -28,6 +29,7 @@ from actors.messages.tables import (
     WatchTable,
 )
 from actors.state.table_view import OwnEntry, TableView
+from actors.state.tables import ACTIVE_TABLE, decode_active
 from actors.values import ActorName, Nanoseconds
 
 TablesMessage = (
@@ -85,9 +87,8 @@ class StateTables(LaneActor):
                 state.session = False
                 state.why_ended = message.why
             case Inspect():
-                self.send(
-                    message.requester, Inspected(message.request, self.name, self._describe())
-                )
+                body = self._active() if message.subject == "tables" else self._describe()
+                self.send(message.requester, Inspected(message.request, self.name, body))
             case _:
                 assert_never(message)
 
@@ -162,6 +163,18 @@ class StateTables(LaneActor):
                 del self.state.subscribers[message.table]
                 self._view(message.table).entries.clear()
                 self.emit(UnwatchTable(message.table))
+
+    def _active(self) -> bytes:
+        """Describe where ports are plugged in; the devices describe their own tables."""
+        view = self.state.tables.get(ACTIVE_TABLE, TableView())
+        rows = [view.effective(key, self.host.host) for key in view.keys()]  # noqa: SIM118 - a method of ours
+        active = []
+        for row in rows:
+            with contextlib.suppress(ValueError):  # counted where the row is used
+                if row.value is not None:
+                    port, entry = decode_active(row.key, row.value)
+                    active.append({"id": port, "host": entry.host, "tunnel_key": entry.tunnel_key})
+        return msgspec.json.encode({"active": active})
 
     def _describe(self) -> bytes:
         state = self.state
