@@ -7,9 +7,9 @@ from actors.datapath.odp.messages import Families
 
 FAMILIES: Final = Families(datapath=0x20, vport=0x21, flow=0x22, packet=0x23)
 FAMILY_IDS: Final = {
-    # name: (id, version)
     odp.OVS_DATAPATH_FAMILY: (FAMILIES.datapath, odp.OVS_DATAPATH_VERSION),
     odp.OVS_VPORT_FAMILY: (FAMILIES.vport, odp.OVS_VPORT_VERSION),
     odp.OVS_FLOW_FAMILY: (FAMILIES.flow, odp.OVS_FLOW_VERSION),
     odp.OVS_PACKET_FAMILY: (FAMILIES.packet, odp.OVS_PACKET_VERSION),
 }
+"""Id and version by name."""

@@ -3,7 +3,6 @@
 import logging
 import select
 import socket
-from collections import deque
 from collections.abc import Iterator
 from typing import Final
 
@@ -22,12 +21,16 @@ _LARGEST_REQUEST: Final = 1 << 20
 """Bytes of one send of the agent; a longer one is cut, and its cut message fails."""
 
 
+class _AgentGoneError(Exception):
+    """The agent's end of the request socket is closed."""
+
+
 class Program:
     """Everything that one process holds; `run` returns when the agent has gone."""
 
     def __init__(self, requests: socket.socket, upcalls: socket.socket) -> None:
-        requests.setblocking(False)
-        upcalls.setblocking(False)
+        requests.settimeout(0)
+        upcalls.settimeout(0)
         clock = TurnClock()
         self._requests = requests
         self._links = LinkWatch()
@@ -36,7 +39,7 @@ class Program:
         self._ports = PortRequests(inventory, self._loop, UpcallSender(upcalls, clock), clock)
         self._service = Service(inventory, self._ports, FlowRequests(inventory))
         self._buffer = bytearray(_LARGEST_REQUEST)
-        self._unsent: deque[bytes] = deque()
+        self._unsent: bytes | None = None
         self._answers: Iterator[bytes] = iter(())
 
     def run(self) -> None:
@@ -55,39 +58,47 @@ class Program:
         if events & select.EPOLLERR:
             return False
         try:
-            if not self._send_answers():
-                return True
-            for _ in range(REQUESTS_PER_TURN):
-                try:
-                    length = self._requests.recv_into(self._buffer)
-                except BlockingIOError:
-                    return True
-                if not length:
-                    return False
-                self._answers = self._service.answer(bytes(memoryview(self._buffer)[:length]))
-                if not self._send_answers():
-                    return True
-        except OSError as error:
-            _LOG.info("the agent's socket is gone: %s", error)
+            if self._send_answers():
+                for _ in range(REQUESTS_PER_TURN):
+                    datagram = self._receive()
+                    if datagram is None:
+                        break
+                    self._answers = self._service.answer(datagram)
+                    if not self._send_answers():
+                        break
+        except _AgentGoneError as gone:
+            _LOG.info("the agent has gone: %s", gone)
             return False
         return True
 
+    def _receive(self) -> bytes | None:
+        try:
+            length = self._requests.recv_into(self._buffer)
+        except BlockingIOError:
+            return None
+        except OSError as error:
+            raise _AgentGoneError(str(error)) from error
+        if not length:
+            raise _AgentGoneError("end of its requests")
+        return bytes(memoryview(self._buffer)[:length])
+
     def _send_answers(self) -> bool:
         """Send what is pending; False if the agent must read first, which stops its requests."""
-        waited = bool(self._unsent)
+        waited = self._unsent is not None
         while True:
-            if not self._unsent:
-                following = next(self._answers, None)
-                if following is None:
+            if self._unsent is None:
+                self._unsent = next(self._answers, None)
+                if self._unsent is None:
                     break
-                self._unsent.append(following)
             try:
-                self._requests.send(self._unsent[0])
+                self._requests.send(self._unsent)
             except BlockingIOError:
                 if not waited:
                     self._loop.wait_to_write(self._requests, pending=True)
                 return False
-            self._unsent.popleft()
+            except OSError as error:
+                raise _AgentGoneError(str(error)) from error
+            self._unsent = None
         if waited:
             self._loop.wait_to_write(self._requests, pending=False)
         return True

@@ -28,7 +28,6 @@ _PACKET_IGNORE_OUTGOING: Final = 23
 _PACKET_MR_PROMISC: Final = 1
 _ETH_P_ALL: Final = 3
 _ARPHRD_ETHER: Final = 1
-_ARPHRD_LOOPBACK: Final = 772
 _TP_STATUS_VLAN_VALID: Final = 1 << 4
 _TP_STATUS_VLAN_TPID_VALID: Final = 1 << 6
 _AUXDATA: Final = struct.Struct("=IIIHHHH")
@@ -69,9 +68,7 @@ class NetdevPort(Port):
             link.setsockopt(_SOL_PACKET, _PACKET_AUXDATA, 1)
             raise_socket_buffers(link, SOCKET_BUFFER)
             link.bind((self.name, _ETH_P_ALL))
-            if link.getsockname()[3] != _ARPHRD_ETHER:
-                # as netdev_create() of net/openvswitch/vport-netdev.c
-                raise PortUnavailableError(errno.EINVAL, f"{self.name} is no Ethernet link")
+            _check_type(link)
             promiscuous = struct.pack("=iHH8s", self.ifindex, _PACKET_MR_PROMISC, 0, b"")
             link.setsockopt(_SOL_PACKET, _PACKET_ADD_MEMBERSHIP, promiscuous)
         except BaseException:
@@ -81,9 +78,11 @@ class NetdevPort(Port):
 
     @property
     def descriptors(self) -> tuple[int, ...]:
+        """Return the descriptors to watch."""
         return (self._socket.fileno(),)
 
     def receive(self, descriptor: int, packet: Packet) -> bool:
+        """Read one frame, see `Port`."""
         del descriptor
         if packet is not self._packet:
             self._packet = packet
@@ -107,7 +106,7 @@ class NetdevPort(Port):
         return True
 
     def _receive_failed(self, packet: Packet) -> bool:
-        """A link that went down tells so once and may come back; one that left is gone."""
+        """Take note: a link that went down may come back, one that left is gone."""
         self.check_link()
         packet.reset(0)
         return self.alive
@@ -118,6 +117,7 @@ class NetdevPort(Port):
             self.alive = False
 
     def send(self, packet: Packet) -> None:
+        """Send the frame, or count why not."""
         try:
             self._socket.send(packet.write_vnet())
         except OSError as error:
@@ -135,5 +135,13 @@ class NetdevPort(Port):
         self.rx_dropped += struct.unpack("=II", raw)[1]
 
     def close(self) -> None:
+        """Release the device."""
         self._socket.close()
         self._guard.release(self.name)
+
+
+def _check_type(link: socket.socket) -> None:
+    """Refuse a link that carries no Ethernet frames, as netdev_create() of the module does."""
+    name, _, _, kind, _ = link.getsockname()
+    if kind != _ARPHRD_ETHER:
+        raise PortUnavailableError(errno.EINVAL, f"{name} is no Ethernet link")

@@ -56,10 +56,10 @@ class Port(ABC):
     def send(self, packet: Packet) -> None:
         """Send the frame, or count why not. It may complete a partial checksum in place."""
 
-    def check_link(self) -> None:
+    def check_link(self) -> None:  # noqa: B027 - most ports notice when they read
         """Look whether the device is still there; called when some link has changed."""
 
-    def refresh_drops(self) -> None:
+    def refresh_drops(self) -> None:  # noqa: B027 - most ports know of none
         """Bring `rx_dropped` up to date with what the kernel dropped before this program."""
 
     @abstractmethod

@@ -40,9 +40,11 @@ class InternalPort(Port):
 
     @property
     def descriptors(self) -> tuple[int, ...]:
+        """Return the descriptors to watch."""
         return (self._descriptor,)
 
     def receive(self, descriptor: int, packet: Packet) -> bool:
+        """Read one frame, see `Port`."""
         if packet is not self._packet:
             self._packet = packet
             self._into = [packet.view[HEADROOM - VNET_LENGTH :]]
@@ -60,6 +62,7 @@ class InternalPort(Port):
         return True
 
     def send(self, packet: Packet) -> None:
+        """Send the frame, or count why not."""
         try:
             os.write(self._descriptor, packet.write_vnet())
         except BlockingIOError:
@@ -74,6 +77,7 @@ class InternalPort(Port):
             self.tx_bytes += packet.end - packet.start
 
     def close(self) -> None:
+        """Release the device."""
         os.close(self._descriptor)
 
 
@@ -82,13 +86,16 @@ class NoDevicePort(Port):
 
     @property
     def descriptors(self) -> tuple[int, ...]:
+        """Return the descriptors to watch."""
         return ()
 
     def receive(self, descriptor: int, packet: Packet) -> bool:
+        """Read one frame, see `Port`."""
         del descriptor, packet
         return False
 
     def send(self, packet: Packet) -> None:
+        """Send the frame, or count why not."""
         del packet
         self.tx_dropped += 1
 

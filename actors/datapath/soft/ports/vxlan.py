@@ -58,9 +58,11 @@ class VxlanPort(Port):
 
     @property
     def descriptors(self) -> tuple[int, ...]:
+        """Return the descriptors to watch."""
         return (self._socket.fileno(),)
 
     def receive(self, descriptor: int, packet: Packet) -> bool:
+        """Read one frame, see `Port`."""
         del descriptor
         if packet is not self._packet:
             self._packet = packet
@@ -117,6 +119,7 @@ class VxlanPort(Port):
         return tunnel
 
     def send(self, packet: Packet) -> None:
+        """Send the frame, or count why not."""
         tunnel = packet.tunnel_out
         length = packet.end - packet.start
         if tunnel is None or len(tunnel.dst) != 4 or length > _LARGEST:
@@ -155,6 +158,7 @@ class VxlanPort(Port):
         return destination
 
     def close(self) -> None:
+        """Release the device."""
         self._socket.close()
 
 
