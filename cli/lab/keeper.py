@@ -29,8 +29,8 @@ from cli.lab.wanted import Lab
 _TUNNEL_PORT = 6677
 _REQUEST_PATIENCE = 2.0
 """Seconds that a client has to send its request: it is local, and the keeper has one thread."""
-_LOG_CHECK = 5.0
-"""Seconds between looks at the size of the agents' logs."""
+_FILE_CHECK = 2.0
+"""Seconds between looks at the size of the agents' logs, and whether the lab's folder is there."""
 
 _log = logging.getLogger("ayatori.lab")
 
@@ -54,7 +54,7 @@ class Keeper:
         self._fabric = Fabric()
         self._agents: dict[str, Agent] = {}
         self._leaving = False
-        self._log_check = 0.0
+        self._file_check = 0.0
         self._selector = selectors.DefaultSelector()
         self._listener = control.listen(files.control)
         self._selector.register(self._listener, selectors.EVENT_READ, self._serve)
@@ -83,7 +83,7 @@ class Keeper:
 
     def _pause(self) -> float:
         times = [agent.start_at for agent in self._agents.values() if agent.start_at is not None]
-        return max(0.0, min([*times, self._log_check]) - time.monotonic())
+        return max(0.0, min([*times, self._file_check]) - time.monotonic())
 
     def _woken(self) -> None:
         with suppress(BlockingIOError):
@@ -97,10 +97,16 @@ class Keeper:
                 _log.warning("the agent of %s ended: %s", name, how)
             if agent.start_at is not None and agent.start_at <= now:
                 agent.start(now)
-        if now >= self._log_check:
-            self._log_check = now + _LOG_CHECK
-            for agent in self._agents.values():
-                agent.trim_log()
+        if now >= self._file_check:
+            self._file_check = now + _FILE_CHECK
+            self._check_files()
+
+    def _check_files(self) -> None:
+        for agent in self._agents.values():
+            agent.trim_log()
+        if not self._files.entry.exists():
+            _log.error("the lab's folder was removed: nobody could find or end the lab any more")
+            self._leaving = True
 
     def _serve(self) -> None:
         try:

@@ -23,7 +23,7 @@ from cli.lab.state_folder import LabFiles
 AGENT = (sys.executable, "-m", "cli.main", "agent")
 """The command that is an agent, less its `--config FILE`."""
 
-_LOCK_PATIENCE = 2.0
+_LOCK_PATIENCE = 0.5
 """Seconds to wait for the lock: other commands hold it for a moment to see whether it is free."""
 
 

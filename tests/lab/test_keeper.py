@@ -1,11 +1,13 @@
 """A real keeper with real namespaces; its agents are a few lines that only say that they run."""
 
 import os
+import shutil
 import signal
 import socket
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +21,7 @@ from cli.lab.launch import launch
 from cli.lab.registry import find_lab
 from cli.lab.state_folder import lab_files
 from cli.lab.wanted import Host, Lab, Machine, Plug, Route, UnderlayRoute
+from tests.lab.machine import snapshot
 from tests.lab.runner import ROOT, LabRunner
 
 pytestmark = pytest.mark.lab
@@ -67,14 +70,21 @@ class KeptLab(LabRunner):
         return self.exec(place, "readlink", "/proc/self/ns/net", check=True).stdout
 
 
-@pytest.fixture
-def kept(untouched: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[KeptLab]:  # noqa: ARG001
+@contextmanager
+def keeping() -> Iterator[KeptLab]:
     runner = KeptLab()
-    monkeypatch.setenv("AYATORI_STATE_DIR", str(runner.state_dir))
-    try:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("AYATORI_STATE_DIR", str(runner.state_dir))
+        try:
+            yield runner
+        finally:
+            runner.close()
+
+
+@pytest.fixture
+def kept(untouched: None) -> Iterator[KeptLab]:  # noqa: ARG001
+    with keeping() as runner:
         yield runner
-    finally:
-        runner.close()
 
 
 def host(number: int, of: int = 2) -> Host:
@@ -108,12 +118,26 @@ SMALL = two_hosts(
 )
 
 
-@pytest.fixture
-def running(kept: KeptLab) -> KeptLab:
+def start(kept: KeptLab) -> KeptLab:
     kept.launch()
     assert kept.change(SMALL)["ok"]
     kept.until(lambda: all(agent["ready"] for agent in kept.agents().values()))
     return kept
+
+
+@pytest.fixture
+def running(kept: KeptLab) -> KeptLab:
+    """Give a lab that the test may change."""
+    return start(kept)
+
+
+@pytest.fixture(scope="class")
+def still() -> Iterator[KeptLab]:
+    """Give a lab that the tests of a class share, so they only look at it."""
+    before = snapshot()
+    with keeping() as runner:
+        yield start(runner)
+    assert snapshot() == before
 
 
 def show(kept: KeptLab, place: str) -> str:
@@ -133,65 +157,80 @@ def show(kept: KeptLab, place: str) -> str:
     return kept.exec(place, sys.executable, "-c", code, check=True).stdout
 
 
-def test_a_machine_has_lo_and_eth0_as_wanted(running: KeptLab) -> None:
-    seen = show(running, "vm1")
-    assert "link eth0 up 1450 02:00:00:00:00:01" in seen
-    assert "link lo up" in seen
-    assert "address 10.0.1.11/24" in seen
-    assert "route None 10.0.1.1" in seen
-    assert "address 2001:db8::12/64" in show(running, "vm2")
+class TestALabAsItStands:
+    """What a lab is like and how commands run in it."""
 
+    def test_a_machine_has_lo_and_eth0_as_wanted(self, still: KeptLab) -> None:
+        seen = show(still, "vm1")
+        assert "link eth0 up 1450 02:00:00:00:00:01" in seen
+        assert "link lo up" in seen
+        assert "address 10.0.1.11/24" in seen
+        assert "route None 10.0.1.1" in seen
+        assert "address 2001:db8::12/64" in show(still, "vm2")
 
-def test_the_other_end_of_a_machines_cable_is_in_its_host(running: KeptLab) -> None:
-    assert "link vm1 up 1450" in show(running, "h1")
-    assert "link vm2 up 1450" in show(running, "h2")
+    def test_the_other_end_of_a_machines_cable_is_in_its_host(self, still: KeptLab) -> None:
+        assert "link vm1 up 1450" in show(still, "h1")
+        assert "link vm2 up 1450" in show(still, "h2")
 
+    def test_hosts_reach_each_other_over_the_underlay_and_nothing_else(
+        self, still: KeptLab
+    ) -> None:
+        ping = (sys.executable, "-m", "cli.lab.ping", "-c", "1")
+        assert still.exec("h1", *ping, "198.18.0.2").returncode == 0
+        assert still.exec("h1", *ping, "198.18.0.3").returncode == 1
+        assert still.exec("h1", *ping, "-s", "1472", "198.18.0.2").returncode == 0
 
-def test_hosts_reach_each_other_over_the_underlay_and_nothing_else(running: KeptLab) -> None:
-    ping = (sys.executable, "-m", "cli.lab.ping", "-c", "1")
-    assert running.exec("h1", *ping, "198.18.0.2").returncode == 0
-    assert running.exec("h1", *ping, "198.18.0.3").returncode == 1
-    assert running.exec("h1", *ping, "-s", "1472", "198.18.0.2").returncode == 0
+    def test_a_hosts_own_stack_stays_out_of_the_virtual_network(self, still: KeptLab) -> None:
+        settings = (
+            "ipv4/conf/{}/rp_filter",
+            "ipv4/conf/{}/arp_ignore",
+            "ipv6/conf/{}/disable_ipv6",
+        )
+        for interface, expected in (("vm1", "1\n8\n1\n"), ("underlay0", "0\n0\n0\n")):
+            paths = [f"/proc/sys/net/{setting.format(interface)}" for setting in settings]
+            assert still.exec("h1", "cat", *paths).stdout == expected
 
+    def test_a_command_has_the_callers_streams_folder_and_status(self, still: KeptLab) -> None:
+        script = "cat; pwd; echo oops >&2; exit 7"
+        done = still.exec("vm1", "sh", "-c", script, stdin="in\n")
+        assert (done.stdout, done.stderr, done.returncode) == (f"in\n{ROOT}\n", "oops\n", 7)
 
-def test_a_hosts_own_stack_stays_out_of_the_virtual_network(running: KeptLab) -> None:
-    settings = ("ipv4/conf/{}/rp_filter", "ipv4/conf/{}/arp_ignore", "ipv6/conf/{}/disable_ipv6")
-    for interface, expected in (("vm1", "1\n8\n1\n"), ("underlay0", "0\n0\n0\n")):
-        paths = [f"/proc/sys/net/{setting.format(interface)}" for setting in settings]
-        assert running.exec("h1", "cat", *paths).stdout == expected
+    def test_a_command_that_a_signal_ends_ends_so(self, still: KeptLab) -> None:
+        assert still.exec("vm1", "sh", "-c", "kill -TERM $$").returncode == -signal.SIGTERM
 
+    def test_a_command_dies_of_a_closed_pipe_as_everywhere(self, still: KeptLab) -> None:
+        done = still.exec("vm1", "sh", "-c", "trap '' HUP; kill -PIPE $$; echo alive")
+        assert done.returncode == -signal.SIGPIPE
 
-def test_a_command_has_the_callers_streams_folder_and_status(running: KeptLab) -> None:
-    script = "cat; pwd; echo oops >&2; exit 7"
-    done = running.exec("vm1", "sh", "-c", script, stdin="in\n")
-    assert (done.stdout, done.stderr, done.returncode) == (f"in\n{ROOT}\n", "oops\n", 7)
+    @pytest.mark.parametrize(
+        ("command", "status"), [("no-such-command", 127), ("/etc/passwd", 126), ("/etc", 126)]
+    )
+    def test_a_command_that_cannot_run_has_the_shells_status(
+        self, still: KeptLab, command: str, status: int
+    ) -> None:
+        done = still.exec("vm1", command)
+        assert done.returncode == status
+        assert done.stderr.startswith(f"ayatori: {command}: ")
+        assert done.stderr.count("\n") == 1
 
+    def test_an_unknown_machine_is_not_found_and_the_known_are_named(self, still: KeptLab) -> None:
+        done = still.exec("vm9", "true")
+        assert done.returncode == 3
+        assert "machines: vm1, vm2; hosts: h1, h2" in done.stderr
 
-def test_a_command_that_a_signal_ends_ends_so(running: KeptLab) -> None:
-    assert running.exec("vm1", "sh", "-c", "kill -TERM $$").returncode == -signal.SIGTERM
+    def test_a_second_keeper_of_one_lab_is_refused(self, still: KeptLab) -> None:
+        with pytest.raises(CommandError, match="cannot build a lab here"):
+            still.launch()
+        assert find_lab(None) is not None
 
-
-def test_a_command_dies_of_a_closed_pipe_as_everywhere(running: KeptLab) -> None:
-    done = running.exec("vm1", "sh", "-c", "trap '' HUP; kill -PIPE $$; echo alive")
-    assert done.returncode == -signal.SIGPIPE
-
-
-@pytest.mark.parametrize(
-    ("command", "status"), [("no-such-command", 127), ("/etc/passwd", 126), ("/etc", 126)]
-)
-def test_a_command_that_cannot_run_has_the_shells_status(
-    running: KeptLab, command: str, status: int
-) -> None:
-    done = running.exec("vm1", command)
-    assert done.returncode == status
-    assert done.stderr.startswith(f"ayatori: {command}: ")
-    assert done.stderr.count("\n") == 1
-
-
-def test_an_unknown_machine_is_not_found_and_the_known_are_named(running: KeptLab) -> None:
-    done = running.exec("vm9", "true")
-    assert done.returncode == 3
-    assert "machines: vm1, vm2; hosts: h1, h2" in done.stderr
+    def test_a_client_that_sends_nonsense_harms_nobody(self, still: KeptLab) -> None:
+        for nonsense in (b"", b"\0\0\0\5[1,2]", b"\xff\xff\xff\xff", b"\0\0\0\2{}"):
+            with socket.socket(socket.AF_UNIX) as client:
+                client.connect(str(still.files.control))
+                client.sendall(nonsense)
+        assert not still.ask(op="dance")["ok"]
+        assert not still.change_raw({"mtu": "big"})["ok"]
+        assert still.agents()["h1"]["ready"]
 
 
 def test_a_machine_that_moves_keeps_its_namespace_sockets_and_settings(running: KeptLab) -> None:
@@ -382,25 +421,19 @@ def test_sigterm_to_the_keeper_is_a_down() -> None:
     assert find_lab(None) is None
 
 
-def test_a_second_keeper_of_one_lab_is_refused(running: KeptLab) -> None:
-    with pytest.raises(CommandError, match="cannot build a lab here"):
-        running.launch()
-    assert find_lab(None) is not None
-
-
-def test_a_client_that_sends_nonsense_harms_nobody(running: KeptLab) -> None:
-    for nonsense in (b"", b"\0\0\0\5[1,2]", b"\xff\xff\xff\xff", b"\0\0\0\2{}"):
-        with socket.socket(socket.AF_UNIX) as client:
-            client.connect(str(running.files.control))
-            client.sendall(nonsense)
-    assert not running.ask(op="dance")["ok"]
-    assert not running.change_raw({"mtu": "big"})["ok"]
-    assert running.agents()["h1"]["ready"]
-
-
 def test_a_lab_can_be_ended_by_whoever_holds_its_lock(running: KeptLab) -> None:
     files = running.files
     with alone(files):
         tear_down(files)
         tear_down(files)
     assert not files.folder.exists()
+
+
+def test_a_keeper_whose_folder_was_removed_ends_its_lab(running: KeptLab) -> None:
+    found = find_lab(None)
+    assert found is not None
+    keeper = os.pidfd_open(found.keeper_pid)
+    shutil.rmtree(running.files.folder)
+    assert leftovers.wait_for_end([keeper], 10)
+    os.close(keeper)
+    assert leftovers.with_variable("AYATORI_STATE_DIR", str(running.state_dir)) == ()
