@@ -1,0 +1,1 @@
+"""Benchmarks: `python -m benchmarks` prints a table, `--json FILE` writes it for machines."""

@@ -1,0 +1,56 @@
+"""What encoding and decoding cost."""
+
+from collections.abc import Callable
+
+from actors.datapath.odp.hot_requests import write_flow_create, write_packet_execute
+from actors.datapath.odp.key import decode_key, encode_key
+from actors.datapath.odp.mask import mask_for, masked
+from actors.datapath.odp.upcalls import decode_upcall, encode_upcall
+from actors.packets.extract import flow_key_of
+from benchmarks.measure import Figure, per_operation
+from benchmarks.network import IP_C, MAC_LEFT, udp_frame
+
+COUNT = 50_000
+
+
+def figures() -> list[Figure]:
+    """Measure."""
+    frame = udp_frame(MAC_LEFT, b"\x0a\x01\x01\x01", IP_C)
+    key = flow_key_of(frame, 2)
+    raw = encode_key(key)
+    mask = mask_for(raw, 0b11111111)
+    actions = bytes(96)
+    buffer = bytearray(4096)
+    upcall = encode_upcall(1, 1, 1, raw, frame)
+
+    def create() -> None:
+        write_flow_create(
+            buffer, 0, family=1, seq=1, pid=0, dp_ifindex=1, ufid=bytes(16),
+            raw_key=raw, mask=mask, actions=actions,
+        )  # fmt: skip
+
+    def execute() -> None:
+        write_packet_execute(
+            buffer, 0, family=1, seq=1, pid=0, dp_ifindex=1,
+            raw_key=raw, actions=actions, frame=frame,
+        )  # fmt: skip
+
+    return [
+        _each("decode an upcall", lambda: decode_upcall(upcall)),
+        _each("decode a flow key", lambda: decode_key(raw)),
+        _each("make a mask (cached) and the flow's identity", lambda: masked(raw, mask)),
+        _each("encode a flow create", create),
+        _each("encode a packet execute", execute),
+        _each("read a frame's flow key", lambda: flow_key_of(frame, 2)),
+    ]
+
+
+def _each(name: str, operation: Callable[[], object]) -> Figure:
+    def prepare() -> tuple[Callable[[], None], int]:
+        def run() -> None:
+            for _ in range(COUNT):
+                operation()
+
+        return run, COUNT
+
+    return per_operation(name, prepare)
