@@ -61,7 +61,7 @@ class Namespace:
 
     def add_bridge(self, name: str, mtu: int) -> None:
         """Make a Linux bridge that is up. Raises LinkError."""
-        with self._doing(f"make the bridge {name}"):
+        with self._doing(f"make the bridge {name}", module="bridge"):
             self._route.link("add", ifname=name, kind="bridge")
             self._route.link("set", index=self._index(name), mtu=mtu, state="up")
 
@@ -79,7 +79,7 @@ class Namespace:
         }
         if mac is not None:
             peer["address"] = mac
-        with self._doing(f"make the link {name}"):
+        with self._doing(f"make the link {name}", module="veth"):
             self._route.link("add", ifname=name, kind="veth", mtu=mtu, peer=peer)
         self.set_up(name)
         far.set_up(far_name)
@@ -211,10 +211,14 @@ class Namespace:
         return int(found[0])
 
     @contextmanager
-    def _doing(self, what: str) -> Iterator[None]:
+    def _doing(self, what: str, module: str | None = None) -> Iterator[None]:
+        """Turn refusals into LinkError; `module` is the kernel's that the request needs."""
         try:
             yield
         except NetlinkError as error:
-            raise LinkError(f"{self.label}: cannot {what}: {os.strerror(error.code)}") from error
+            reason = os.strerror(error.code)
+            if module is not None and error.code == errno.EOPNOTSUPP:
+                reason = f"this kernel has no module {module!r}, or may not load it"
+            raise LinkError(f"{self.label}: cannot {what}: {reason}") from error
         except OSError as error:
             raise LinkError(f"{self.label}: cannot {what}: {error.strerror}") from error
