@@ -73,21 +73,15 @@ class Datapath:
             return True
         if port.wants_plain and packet.needs_csum:
             if packet.gso_type != GSO_NONE:
-                self._output_segments(packet, port)
+                frames = segments(packet)
+                if frames:
+                    port.send_segments(packet, frames)
+                else:
+                    port.tx_errors += 1
                 return True
             complete_checksum(packet)
         port.send(packet)
         return True
-
-    def _output_segments(self, packet: Packet, port: Port) -> None:
-        frames = segments(packet)
-        if not frames:
-            port.tx_errors += 1
-        segment = self._segment
-        for frame in frames:
-            segment.load(frame)
-            segment.tunnel_out = packet.tunnel_out
-            port.send(segment)
 
     def lift(self, packet: Packet, pid: int, userdata: bytes) -> bool:
         """Send the frame, as it looks now, to the agent (the userspace action)."""

@@ -102,6 +102,8 @@ class Loop:
                 if not receive(descriptor, packet):
                     break
                 forward(port, packet)
+            while port.unread and receive(descriptor, packet):
+                forward(port, packet)
             if not port.alive:
                 port_gone(datapath, port)
 

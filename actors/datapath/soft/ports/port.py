@@ -17,6 +17,8 @@ class Port(ABC):
 
     wants_plain = False
     """Frames must leave it whole: checksums complete, GSO frames in segments."""
+    unread = False
+    """Frames were taken from the kernel that `receive` has yet to give out."""
     kind = OVS_VPORT_TYPE_INTERNAL
     """OVS_VPORT_TYPE_* as it is reported."""
     udp_port: int | None = None
@@ -55,6 +57,10 @@ class Port(ABC):
     @abstractmethod
     def send(self, packet: Packet) -> None:
         """Send the frame, or count why not. It may complete a partial checksum in place."""
+
+    def send_segments(self, packet: Packet, frames: list[bytes]) -> None:
+        """Send the segments of a GSO frame; only of ports that want frames plain."""
+        raise NotImplementedError
 
     def check_link(self) -> None:  # noqa: B027 - most ports notice when they read
         """Look whether the device is still there; called when some link has changed."""
