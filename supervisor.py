@@ -82,7 +82,7 @@ class Restarts:
         self.times.append(now)
         if len(self.times) > MOST_RESTARTS:
             raise RestartsExhaustedError(f"{self.name} failed {len(self.times)} times in a minute")
-        return now + min(FIRST_DELAY * 2 ** (len(self.times) - 1), MOST_DELAY)
+        return now + min(FIRST_DELAY * (1 << len(self.times) - 1), MOST_DELAY)
 
 
 class LaneThread(Service):
@@ -142,7 +142,7 @@ class Agent:
         )
         self._restarts: dict[str, Restarts] = {}
         self._starts_at: dict[str, float] = {}
-        self._progress = (0, time.monotonic())
+        self._progress: tuple[int, float] = (0, time.monotonic())
 
     # --- life ---------------------------------------------------------------------------------
 
@@ -219,7 +219,9 @@ class Agent:
         if not lane.busy or lane.inputs != self._progress[0]:
             self._progress = (lane.inputs, now)
         elif now - self._progress[1] > self.config.lane_timeout:
-            log.critical("the lane stands still", inputs=lane.inputs, seconds=now - self._progress[1])
+            log.critical(
+                "the lane stands still", inputs=lane.inputs, seconds=now - self._progress[1]
+            )
             faulthandler.dump_traceback(all_threads=True)
             sys.stderr.flush()
             os._exit(EXIT_STUCK)
@@ -251,7 +253,7 @@ class Agent:
         try:
             self.link.connect()
         except (OSError, DatapathUnavailableError) as error:
-            log.error("no datapath", error=str(error))
+            log.warning("no datapath", error=str(error))
 
     def _restart(self, name: str) -> Restarts:
         return self._restarts.setdefault(name, Restarts(name))

@@ -43,7 +43,7 @@ def actor_factory(
     A device's actor, `bridge/<id>` or `router/<id>`, is made when the first message for it comes.
     """
 
-    def create(lane: Lane, name: ActorName) -> LaneActor | None:  # noqa: PLR0911 - a table
+    def create(lane: Lane, name: ActorName) -> LaneActor | None:
         match name.partition("/"):
             case ("bridge", "/", _):
                 return BridgeActor.start_on(lane, name, host=host)

@@ -45,7 +45,7 @@ class Journal(Protocol):
         """Record an output that is about to be performed."""
         ...
 
-    def append_netlink(self, message: memoryview, frame_length: int) -> None:
+    def append_netlink(self, message: memoryview, frame_length: int, /) -> None:
         """Record a netlink request whose last `frame_length` bytes are a packet's frame."""
         ...
 
@@ -402,10 +402,8 @@ class Lane:
         if envelope.reply_to is None:
             return
         if len(self.policy.crashes.get(to, ())) > crashes:
-            try:
-                raise RuntimeError(f"{to} crashed on {type(envelope.message).__name__}")
-            except RuntimeError:
-                envelope.reply_to.set_exception()
+            error = RuntimeError(f"{to} crashed on {type(envelope.message).__name__}")
+            envelope.reply_to.set_exception((RuntimeError, error, None))
         else:
             envelope.reply_to.set(None)
 

@@ -131,9 +131,7 @@ class BenchNetwork:
         for version, thing in enumerate(objects, start=2):
             key = object_key(thing)
             stored = ObjectState(key.kind, key.id, version, encode_object(thing))
-            self.lane.handle(
-                ActorName("topology-watcher"), TopologyChanged(START, (stored,))
-            )
+            self.lane.handle(ActorName("topology-watcher"), TopologyChanged(START, (stored,)))
         for frame, port in (
             (arp_request(MAC_C, IP_C, router_right), "c"),
             (arp_request(MAC_A, parse_ip("10.1.0.2"), parse_ip("10.1.0.1")), "a"),
@@ -151,9 +149,7 @@ def udp_frame(dst_mac: bytes, src: bytes, dst: bytes, port: int = 1000) -> bytes
 def routed_packets(network: BenchNetwork, count: int) -> list[PacketIn]:
     """Return packets from a to c through bridge, router and bridge, each a flow of its own."""
     return [
-        network.packet(
-            udp_frame(MAC_LEFT, (0x0A010100 + n % 60_000).to_bytes(4), IP_C, 1000), "a"
-        )
+        network.packet(udp_frame(MAC_LEFT, (0x0A010100 + n % 60_000).to_bytes(4), IP_C, 1000), "a")
         for n in range(count)
     ]
 

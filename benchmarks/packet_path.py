@@ -12,6 +12,7 @@ from actors.devices.outcome import Emitted, Forwarded
 from actors.devices.router import RouterActor
 from actors.lane import Lane, LaneActor
 from actors.lifetimes import LIFE_PLAIN
+from actors.messages.packet_in import PacketIn
 from actors.messages.simulation import PacketContext
 from actors.messages.time import ClockTicked
 from actors.packets.extract import flow_key_of
@@ -69,7 +70,7 @@ _PING, _PONG = ActorName("ping"), ActorName("pong")
 
 
 def _hops() -> tuple[Callable[[], None], int]:
-    lane = Lane("hop", lambda lane, name: _Player.start_on(lane, name), NullJournal(), NullEdge())
+    lane = Lane("hop", _Player.start_on, NullJournal(), NullEdge())
     lane.handle(_PONG, ClockTicked(START))
     return lambda: lane.handle(_PING, ClockTicked(START)), HOPS
 
@@ -81,9 +82,7 @@ def _context(frame: bytes, port: PortId, in_port: int) -> PacketContext:
 
 def _devices(network: BenchNetwork) -> tuple[BridgeActor, RouterActor, BridgeActor, PortId]:
     lane = network.lane
-    left, right = (
-        actor for n in lane.names if isinstance(actor := lane.actor(n), BridgeActor)
-    )
+    left, right = (actor for n in lane.names if isinstance(actor := lane.actor(n), BridgeActor))
     if left.state.config is not None and left.state.config.name != "left":
         left, right = right, left
     router = next(a for n in lane.names if isinstance(a := lane.actor(n), RouterActor))
@@ -120,9 +119,7 @@ def _routed_alone() -> tuple[Callable[[], None], int]:
         for _ in range(PACKETS):
             first, _ = bridge_forwarding.decide(views[0], left.state.macs, context, entry)
             assert type(first) is Forwarded
-            second = router_forwarding.decide(
-                views[1], router.state.arp, first.context, first.port
-            )
+            second = router_forwarding.decide(views[1], router.state.arp, first.context, first.port)
             assert type(second) is Forwarded
             third, _ = bridge_forwarding.decide(
                 views[2], right.state.macs, second.context, second.port
@@ -133,7 +130,7 @@ def _routed_alone() -> tuple[Callable[[], None], int]:
 
 
 def _whole(
-    make: Callable[[BenchNetwork, int], list[object]] | Callable[..., list[object]],
+    make: Callable[[BenchNetwork, int], list[PacketIn]],
 ) -> Callable[[], tuple[Callable[[], None], int]]:
     def prepare() -> tuple[Callable[[], None], int]:
         network = BenchNetwork()
@@ -142,7 +139,7 @@ def _whole(
 
         def run() -> None:
             for packet in packets:
-                handle(workflow, packet)  # type: ignore[arg-type]
+                handle(workflow, packet)
 
         return run, PACKETS
 

@@ -96,5 +96,3 @@ def _resident() -> int:
     """Return the resident set in bytes."""
     with open("/proc/self/statm", encoding="ascii") as file:  # noqa: PTH123
         return int(file.read().split()[1]) * resource.getpagesize()
-
-

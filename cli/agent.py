@@ -11,7 +11,6 @@ from cli.errors import CommandError, ExitStatus
 from supervisor import run_agent
 
 
-
 def agent(
     config: Annotated[Path, typer.Option("--config", help="The agent's configuration (YAML).")],
 ) -> None:

@@ -19,7 +19,6 @@ from actors.values import ActorName
 from cli.errors import CommandError, ExitStatus
 
 
-
 def replay(
     journal: Annotated[Path, typer.Argument(help="A journal folder, or one of its segments.")],
     until: Annotated[

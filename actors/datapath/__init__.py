@@ -1,0 +1,1 @@
+"""The datapath: upcalls, flow controller, netlink broker, ODP codec, soft datapath."""

@@ -128,7 +128,7 @@ class FlowController(LaneActor):
         self.table = FlowTable(self.state.flows)
         self._ways: dict[PortId, Reach] = {}
 
-    def on_receive(self, message: ControllerMessage) -> None:  # noqa: C901, PLR0912
+    def on_receive(self, message: ControllerMessage) -> None:
         """Handle one message."""
         if type(message) is Verdict:
             self._complete(message.context)
@@ -348,7 +348,7 @@ class FlowController(LaneActor):
     def _peers(self, message: TunnelPeersChanged) -> None:
         where = self.state.where
         before, after = where.peers, {peer.host: peer for peer in message.peers}
-        hosts = [h for h in (*before, *(h for h in after if h not in before))]
+        hosts = (*before, *(h for h in after if h not in before))
         tags = tuple(peer_tag(h) for h in hosts if before.get(h) != after.get(h))
         where.peers = after
         self._ways.clear()
@@ -390,5 +390,3 @@ class FlowController(LaneActor):
                 }
             )
         self.send(inspect.requester, Inspected(inspect.request, self.name, body))
-
-

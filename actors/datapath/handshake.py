@@ -42,7 +42,7 @@ def shake_hands(channel: DatapathChannel, at: Nanoseconds) -> DatapathConnected:
     dialogue.families = Families(datapath=ids[0], vport=ids[1], flow=ids[2], packet=ids[3])
     dialogue.delete_datapath()
     index = dialogue.new_datapath(channel.upcall_pid)
-    return DatapathConnected(at, *ids, index, channel.upcall_pid)
+    return DatapathConnected(at, ids[0], ids[1], ids[2], ids[3], index, channel.upcall_pid)
 
 
 class _Dialogue:

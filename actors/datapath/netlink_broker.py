@@ -158,7 +158,7 @@ class NetlinkBroker(LaneActor):
         self.requests = requests
         self.journal = lane.journal
 
-    def on_receive(self, message: BrokerMessage) -> None:  # noqa: C901, PLR0912
+    def on_receive(self, message: BrokerMessage) -> None:
         """Handle one message."""
         if type(message) is ExecutePacket:
             self._execute(message)
@@ -300,9 +300,7 @@ class NetlinkBroker(LaneActor):
             kind, udp_port = c.OVS_VPORT_TYPE_VXLAN, message.udp_port
         else:
             kind, udp_port = c.OVS_VPORT_TYPE_NETDEV, None
-        body = NewVport(
-            state.datapath, kind, message.link, (state.upcall_pid,), dst_port=udp_port
-        )
+        body = NewVport(state.datapath, kind, message.link, (state.upcall_pid,), dst_port=udp_port)
         self._expect(self._request(body, c.NLM_F_ECHO), message.requester, message.link)
 
     def _remove_port(self, message: RemovePort) -> None:

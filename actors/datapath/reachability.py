@@ -48,9 +48,7 @@ def reach(where: Reachability, port: PortId) -> Reach:
     peer = where.peers.get(active.host)
     if peer is None or where.tunnel_port is None:
         return Reach(None, tags, local=False)
-    tunnel = TunnelKey(
-        egress_port_key(active.tunnel_key), peer.local, peer.remote, ttl=TUNNEL_TTL
-    )
+    tunnel = TunnelKey(egress_port_key(active.tunnel_key), peer.local, peer.remote, ttl=TUNNEL_TTL)
     actions = encode_actions((SetTunnel(tunnel), Output(where.tunnel_port)))
     return Reach(actions, tags, local=False)
 

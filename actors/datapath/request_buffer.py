@@ -53,7 +53,7 @@ class RequestBuffer:
         return self._end
 
     def commit(self, end: int) -> None:
-        """A request was written that ends at `end`."""
+        """Take in a request that was written and ends at `end`."""
         self._end = end
         if end - self._start >= SEND_AT:
             self.flush()

@@ -1,0 +1,1 @@
+"""Virtual devices: each a thin actor, with its logic pure beside it."""

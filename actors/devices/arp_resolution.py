@@ -135,9 +135,7 @@ class ArpResolution:
             self._arm(at)
         self._resolved(fact.port, fact.address)
 
-    def _confirm(
-        self, entry: ArpEntry, port: PortId, address: IpAddress, at: Nanoseconds
-    ) -> None:
+    def _confirm(self, entry: ArpEntry, port: PortId, address: IpAddress, at: Nanoseconds) -> None:
         entry.confirmed_at = at
         entry.stale_at = self._stale_at(port, address, at)
 
@@ -167,7 +165,9 @@ class ArpResolution:
         port = PortId(message.table.partition("/")[2])
         for row in message.rows:
             try:
-                address, mac = decode_arp(row.key, row.value if row.value is not None else b"\0" * 6)
+                address, mac = decode_arp(
+                    row.key, row.value if row.value is not None else b"\0" * 6
+                )
             except ValueError:
                 router.count("malformed ARP row")
                 continue

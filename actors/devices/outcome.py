@@ -42,7 +42,7 @@ class Consumed(Struct, frozen=True, gc=False):
     context: PacketContext
 
 
-def forward(  # noqa: PLR0913 - one call per hop; a record of arguments would cost one more
+def forward(
     context: PacketContext,
     headers: FlowKey,
     seen: int,

@@ -80,9 +80,7 @@ class NeedsMac(Struct, frozen=True, gc=False):
     next_hop: IpAddress
 
 
-RouterOutcome = (
-    Forwarded | Emitted | Dropped | Consumed | Answered | Noted | Rejected | NeedsMac
-)
+RouterOutcome = Forwarded | Emitted | Dropped | Consumed | Answered | Noted | Rejected | NeedsMac
 
 
 def decide(
@@ -116,7 +114,7 @@ def decide(
     if destination in view.addresses:
         return _for_us(context, seen, tags)
     first = destination[0]
-    if first >= 224 or first == 127 or first == 0 or destination in view.broadcasts:
+    if first >= 224 or first in {0, 127} or destination in view.broadcasts:
         return drop(context, seen, tags, "not unicast", LIFE_PLAIN)
     seen |= SEEN_IP_TTL
     if headers.ip_ttl <= 1:
@@ -183,10 +181,7 @@ def is_martian_source(view: RouterView, source: IpAddress) -> bool:
     """Tell whether no honest packet can come from `source` (RFC 1812 5.3.7)."""
     first = source[0]
     return (
-        first >= 224
-        or first in {0, 127}
-        or source in view.addresses
-        or source in view.broadcasts
+        first >= 224 or first in {0, 127} or source in view.addresses or source in view.broadcasts
     )
 
 
@@ -215,7 +210,7 @@ def _arp(
 ) -> RouterOutcome:
     """Learn from ARP, and answer requests for the port's own address (RFC 826)."""
     headers = context.headers
-    if headers.eth_dst not in (port.mac, BROADCAST_MAC):  # noqa: PLR6201 - a set costs a hash each
+    if headers.eth_dst != port.mac and headers.eth_dst != BROADCAST_MAC:  # noqa: PLR1714 - faster
         return drop(context, seen, tags, "not for this router", LIFE_PLAIN)
     if len(headers.ip_src) != 4 or len(headers.arp_sha) != 6:
         return drop(context, seen, tags, "malformed ARP", LIFE_NONE)

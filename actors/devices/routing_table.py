@@ -157,9 +157,7 @@ def _is_plugged(port: Port) -> bool:
 
 def _text(route: Route) -> str:
     via = "" if route.via is None else f" {route.via.hex()}"
-    return (
-        f"{route.to} from {route.source} {route.action} {route.port or ''}{via} w{route.weight}"
-    )
+    return f"{route.to} from {route.source} {route.action} {route.port or ''}{via} w{route.weight}"
 
 
 def no_route_tag(router: DeviceId) -> Tag:

@@ -50,8 +50,8 @@ class WaitingRoom:
         state: _Waits = device.state
         if len(state.waiting) >= MOST_WAITING:
             state.drops["waiting room full"] = state.drops.get("waiting room full", 0) + 1
-            context = drop(hop.context, 0, hop.context.tags, "waiting room full", LIFE_ERROR)
-            device.send(*after_branch(context.context))
+            ended = drop(hop.context, 0, hop.context.tags, "waiting room full", LIFE_ERROR)
+            device.send(*after_branch(ended.context))
             return
         context = hop.context
         if not state.waiting:

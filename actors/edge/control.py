@@ -133,5 +133,3 @@ class ControlServer(Service):
             whole["agent"] = self._status()
             return msgspec.json.encode(whole)
         return waiting.body
-
-

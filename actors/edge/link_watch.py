@@ -38,7 +38,7 @@ class LinkWatch(Service):
         """Watch until stopped."""
         with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, socket.NETLINK_ROUTE) as watch:
             watch.bind((0, RTMGRP_LINK))
-            watch.setblocking(False)
+            watch.settimeout(0)
             told: tuple[Link, ...] | None = None
             with IPRoute() as routes:
                 while not self.stopping.is_set():

@@ -18,7 +18,7 @@ class Service(ABC):
     def run(self) -> None:
         """Do the work until `stopping` is set."""
 
-    def interrupt(self) -> None:
+    def interrupt(self) -> None:  # noqa: B027 - nothing to do for one that only waits
         """Wake `run` out of what it blocks on, once `stopping` is set."""
 
     def start(self) -> None:

@@ -219,9 +219,7 @@ class StoreDriver(Service):
         if objects or whole:
             self._lane.submit(TOPOLOGY_WATCHER, TopologyChanged(self._clock(), objects, whole))
 
-    def _deliver_table(
-        self, table: str, events: tuple[StoreEvent, ...], *, complete: bool
-    ) -> None:
+    def _deliver_table(self, table: str, events: tuple[StoreEvent, ...], *, complete: bool) -> None:
         entries = tuple(
             EntryState(e.key, e.value, e.owner, e.seq, isinstance(e, EntryRemoved))
             for e in events

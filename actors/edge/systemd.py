@@ -15,7 +15,7 @@ class Notifier:
         if not self._address:
             return
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as sender:
-            sender.setblocking(False)
+            sender.settimeout(0)
             try:
                 sender.sendto("\n".join(assignments).encode(), self._address)
             except OSError:

@@ -3,8 +3,8 @@
 from actors.messages.netlink import (
     DatapathConnected,
     DatapathLost,
-    NetlinkRepliesLost,
     NetlinkReplied,
+    NetlinkRepliesLost,
     NetlinkSendFailed,
     PortsSettled,
 )

@@ -1,0 +1,1 @@
+"""State: journal and replay, stores, topology, shared tables, flow state."""

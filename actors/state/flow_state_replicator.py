@@ -39,12 +39,7 @@ SWEEP_INTERVAL = 5 * SECOND
 MOST_KEYS = 200_000
 
 ReplicatorMessage = (
-    ShareFlowState
-    | FlowStateReceived
-    | LocalPortsChanged
-    | TunnelPeersChanged
-    | Tick
-    | Inspect
+    ShareFlowState | FlowStateReceived | LocalPortsChanged | TunnelPeersChanged | Tick | Inspect
 )
 
 

@@ -143,7 +143,7 @@ class JournalWriter:
         """Record an output other than a netlink request."""
         self._append(KIND_OUTPUT, self._encode(message))
 
-    def append_netlink(self, message: memoryview, frame_length: int) -> None:
+    def append_netlink(self, message: memoryview, frame_length: int, /) -> None:
         """Record a netlink request; a long frame at its end is cut to the limit."""
         cut = frame_length - self._frame_limit
         if cut <= 0:

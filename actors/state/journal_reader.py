@@ -104,7 +104,7 @@ def _read_segment(path: Path) -> Iterator[JournalEntry]:
         yield SegmentDamaged(path, "it was not closed, or is cut short or damaged")
 
 
-def _entries(path: Path, data: bytes) -> Iterator[JournalEntry]:  # noqa: C901 - a table of kinds
+def _entries(path: Path, data: bytes) -> Iterator[JournalEntry]:
     run: Run | None = None
     head: tuple[int, bytes, dict[ActorName, int]] | None = None
     parts: list[tuple[ActorName, bytes]] = []

@@ -15,10 +15,9 @@ from actors.host import HostSettings
 from actors.lane import EscalationError, Lane, LaneActor, LaneStuckError, Snapshot
 from actors.messages.packet_in import PacketIn
 from actors.messages.stored import Input, Output
-from actors.state.journal import Run, SegmentEnd, state_checksum
+from actors.state.journal import CrashRecord, Run, SegmentEnd, state_checksum
 from actors.state.journal_format import JournalError
 from actors.state.journal_reader import (
-    CrashRecord,
     InputRead,
     NetlinkRead,
     OutputRead,
@@ -65,7 +64,7 @@ class _Recorder:
         """Keep an output."""
         self.emitted.append((False, self._encode(message)))
 
-    def append_netlink(self, message: memoryview, frame_length: int) -> None:
+    def append_netlink(self, message: memoryview, _frame_length: int, /) -> None:
         """Keep a netlink request."""
         self.emitted.append((True, bytes(message)))
 
@@ -228,4 +227,3 @@ def _padded(packet: PacketIn) -> PacketIn:
     """Give a frame that was cut its length back; decisions read nothing of what is missing."""
     missing = packet.whole_length - len(packet.frame)
     return msgspec.structs.replace(packet, frame=packet.frame + bytes(missing))
-

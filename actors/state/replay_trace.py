@@ -49,13 +49,15 @@ class PacketTraces:
             case Hop(context, port) if context.raw_key:
                 trace = self.open.get(context.number)
                 if trace is not None:
-                    trace.path.append(f"{device_name(lane, actor)} ({port_name(lane, actor, port)})")
+                    trace.path.append(
+                        f"{device_name(lane, actor)} ({port_name(lane, actor, port)})"
+                    )
             case PacketParked():
                 trace = self.open.get(message.number)
                 if trace is not None:
                     trace.waited = True
             case Verdict(context) if context.raw_key:
-                self._verdict(lane, context)
+                self._verdict(context)
             case InstallFlow() if self._last is not None:
                 names = _port_names(lane)
                 self._last.flow = (
@@ -65,7 +67,7 @@ class PacketTraces:
             case _:
                 pass
 
-    def _verdict(self, lane: Lane, context: PacketContext) -> None:
+    def _verdict(self, context: PacketContext) -> None:
         trace = self.open.pop(context.number, None)
         self._last = trace
         if trace is None:
@@ -81,7 +83,7 @@ class PacketTraces:
         self.finished.append(trace)
 
     def input_done(self) -> None:
-        """What is installed from now on belongs to no packet of the input before."""
+        """Forget the last packet: what is installed from now on is not of it."""
         self._last = None
 
 
@@ -112,7 +114,9 @@ def _port_names(lane: Lane) -> dict[DatapathPort, str]:
 
 def _match(lane: Lane, packet: PacketIn) -> str:
     try:
-        return describe_match(packet.raw_key, mask_for(packet.raw_key, (1 << 17) - 1), _port_names(lane))
+        return describe_match(
+            packet.raw_key, mask_for(packet.raw_key, (1 << 17) - 1), _port_names(lane)
+        )
     except ValueError as error:
         return f"malformed ({error})"
 
@@ -122,7 +126,9 @@ def plain(value: Any) -> Any:
     if isinstance(value, Struct):
         return {name: plain(getattr(value, name)) for name in value.__struct_fields__}
     if isinstance(value, dict):
-        return {plain(key) if not isinstance(key, str) else key: plain(v) for key, v in value.items()}
+        return {
+            plain(key) if not isinstance(key, str) else key: plain(v) for key, v in value.items()
+        }
     if isinstance(value, list | tuple):
         return [plain(item) for item in value]
     if isinstance(value, bytes):

@@ -151,7 +151,7 @@ class StateTables(LaneActor):
         if message.subscriber not in subscribers:
             subscribers.append(message.subscriber)
         view = self._view(message.table)
-        rows = tuple(view.effective(key, self.host.host) for key in view.keys())
+        rows = tuple(view.effective(key, self.host.host) for key in view.known())
         if rows:
             self.send(message.subscriber, RowsChanged(message.table, self.lane.now, rows))
 
@@ -167,7 +167,7 @@ class StateTables(LaneActor):
     def _active(self) -> bytes:
         """Describe where ports are plugged in; the devices describe their own tables."""
         view = self.state.tables.get(ACTIVE_TABLE, TableView())
-        rows = [view.effective(key, self.host.host) for key in view.keys()]  # noqa: SIM118 - a method of ours
+        rows = [view.effective(key, self.host.host) for key in view.known()]
         active = []
         for row in rows:
             with contextlib.suppress(ValueError):  # counted where the row is used

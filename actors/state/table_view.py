@@ -57,6 +57,6 @@ class TableView(Struct):
             return False
         return 0 < own.seq < entry.seq
 
-    def keys(self) -> tuple[bytes, ...]:
+    def known(self) -> tuple[bytes, ...]:
         """Return all keys of which the table says something."""
         return (*self.entries, *(key for key in self.own if key not in self.entries))
