@@ -143,6 +143,8 @@ def _pop_tag(forwarder: Forwarder, packet: Packet) -> bool:
 def _set_tunnel(tunnel: TunnelKey) -> Step:
     if tunnel.dont_fragment:
         raise OdpError("this datapath never sets DF on the outer header")
+    if len(tunnel.dst) != 4:
+        raise OdpError("this datapath tunnels over IPv4 only")
 
     def step(forwarder: Forwarder, packet: Packet) -> bool:
         del forwarder

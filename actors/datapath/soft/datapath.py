@@ -71,16 +71,16 @@ class Datapath:
             cut_to, packet.cut_to = packet.cut_to, 0
             port.send(self._beginning(packet, cut_to))
             return True
-        if port.wants_plain and packet.needs_csum:
-            if packet.gso_type != GSO_NONE:
-                frames = segments(packet)
-                if frames:
-                    port.send_segments(packet, frames)
-                else:
-                    port.tx_errors += 1
-                return True
-            complete_checksum(packet)
-        port.send(packet)
+        if packet.gso_type == GSO_NONE:
+            if port.wants_plain:
+                complete_checksum(packet)
+            port.send(packet)
+        elif port.wants_plain or not port.send(packet):
+            frames = segments(packet)
+            if frames:
+                port.send_segments(packet, frames)
+            else:
+                port.tx_errors += 1
         return True
 
     def lift(self, packet: Packet, pid: int, userdata: bytes) -> bool:

@@ -116,18 +116,21 @@ class NetdevPort(Port):
         if not self._socket.getsockname()[0]:
             self.alive = False
 
-    def send(self, packet: Packet) -> None:
-        """Send the frame, or count why not."""
+    def send(self, packet: Packet) -> bool:
+        """Send the frame, see `Port`."""
         try:
             self._socket.send(packet.write_vnet())
         except OSError as error:
+            if error.errno == errno.EINVAL and packet.gso_type:
+                return False
             if error.errno in _DROPPED:
                 self.tx_dropped += 1
             else:
                 self.tx_errors += 1
-            return
+            return True
         self.tx_packets += 1
         self.tx_bytes += packet.end - packet.start
+        return True
 
     def refresh_drops(self) -> None:
         """Add what the kernel dropped because this program was too slow to `rx_dropped`."""

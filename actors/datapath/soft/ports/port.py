@@ -55,12 +55,16 @@ class Port(ABC):
         """
 
     @abstractmethod
-    def send(self, packet: Packet) -> None:
-        """Send the frame, or count why not. It may complete a partial checksum in place."""
+    def send(self, packet: Packet) -> bool:
+        """Send the frame, or count why not; False if only its segments can be sent."""
 
     def send_segments(self, packet: Packet, frames: list[bytes]) -> None:
-        """Send the segments of a GSO frame; only of ports that want frames plain."""
-        raise NotImplementedError
+        """Send the segments of a GSO frame instead of it."""
+        segment = Packet()
+        for frame in frames:
+            segment.load(frame)
+            segment.tunnel_out = packet.tunnel_out
+            self.send(segment)
 
     def check_link(self) -> None:  # noqa: B027 - most ports notice when they read
         """Look whether the device is still there; called when some link has changed."""

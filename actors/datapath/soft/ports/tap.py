@@ -61,13 +61,15 @@ class InternalPort(Port):
         self.count_received(packet)
         return True
 
-    def send(self, packet: Packet) -> None:
-        """Send the frame, or count why not."""
+    def send(self, packet: Packet) -> bool:
+        """Send the frame, see `Port`."""
         try:
             os.write(self._descriptor, packet.write_vnet())
         except BlockingIOError:
             self.tx_dropped += 1
         except OSError as error:
+            if error.errno == errno.EINVAL and packet.gso_type:
+                return False
             if error.errno == errno.EIO:  # the device is down
                 self.tx_dropped += 1
             else:
@@ -75,6 +77,7 @@ class InternalPort(Port):
         else:
             self.tx_packets += 1
             self.tx_bytes += packet.end - packet.start
+        return True
 
     def close(self) -> None:
         """Release the device."""
@@ -94,10 +97,11 @@ class NoDevicePort(Port):
         del descriptor, packet
         return False
 
-    def send(self, packet: Packet) -> None:
-        """Send the frame, or count why not."""
+    def send(self, packet: Packet) -> bool:
+        """Send the frame, see `Port`."""
         del packet
         self.tx_dropped += 1
+        return True
 
     def close(self) -> None:
         """There is nothing to release."""

@@ -148,17 +148,18 @@ class VxlanPort(Port):
             self._tunnels[identity] = tunnel
         return tunnel
 
-    def send(self, packet: Packet) -> None:
-        """Send the frame, or count why not."""
+    def send(self, packet: Packet) -> bool:
+        """Send the frame, see `Port`."""
         tunnel = packet.tunnel_out
         length = packet.end - packet.start
-        if tunnel is None or len(tunnel.dst) != 4 or length > _LARGEST:
+        if tunnel is None or length > _LARGEST:
             self.tx_errors += 1
-            return
+            return True
         address, ancillary, vni = self._destination(tunnel)
         at = packet.start - _VXLAN.size
         _VXLAN.pack_into(packet.buffer, at, _HAS_VNI, vni)
         self._transmit([packet.view[at : packet.end]], ancillary, address, length)
+        return True
 
     def _transmit(
         self,
@@ -183,7 +184,7 @@ class VxlanPort(Port):
 
         The kernel cuts them apart (UDP_SEGMENT) where they fit the underlay's MTU.
         """
-        if packet.tunnel_out is None or len(packet.tunnel_out.dst) != 4:
+        if packet.tunnel_out is None:
             self.tx_errors += 1
             return
         address, ancillary, vni = self._destination(packet.tunnel_out)
