@@ -8,6 +8,7 @@ from contextlib import ExitStack
 
 import pytest
 
+from actors.datapath import soft_channel
 from actors.datapath.odp import constants as odp
 from actors.datapath.odp.actions import Output, Userspace, encode_actions
 from actors.datapath.odp.attributes import attribute, u32
@@ -196,26 +197,26 @@ def test_one_failing_request_of_a_batch_answers_alone_and_the_rest_is_done(agent
     assert isinstance(agent.next_reply(), Acknowledged)
 
 
-def test_a_dump_larger_than_the_socket_comes_whole(agent: Agent) -> None:
-    dp = agent.dp_ifindex
+def test_a_dump_larger_than_the_socket_comes_whole(
+    host: Namespace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(soft_channel, "_BUFFER", 1 << 17)
     keys = [
-        encode_key(flow_key_of(struct.pack("!HI", 0x200, n) + _FRAME[6:], 1)) for n in range(5000)
+        encode_key(flow_key_of(struct.pack("!HI", 0x200, n) + _FRAME[6:], 1)) for n in range(3000)
     ]
     mask = mask_for(_KEY, SEEN_ALL)
-    for first in range(0, len(keys), 20):
-        agent.send(
-            *(
-                agent.encode(
-                    NewFlow(dp, key, _NO_ACTIONS, mask, struct.pack("!I", first + n)),
-                    odp.NLM_F_CREATE,
-                )
+    with Agent(host) as agent:
+        dp = agent.make_datapath().dp_ifindex
+        for first in range(0, len(keys), 20):
+            requests = [
+                NewFlow(dp, key, _NO_ACTIONS, mask, struct.pack("!I", first + n))
                 for n, key in enumerate(keys[first : first + 20])
-            )
-        )
-    flows = agent.flows()
-    assert [flow.raw_key for flow in flows] == keys
-    agent.ask(DeleteFlow(dp))
-    assert agent.flows() == []
+            ]
+            agent.send(*(agent.encode(request, odp.NLM_F_CREATE) for request in requests))
+            agent.ask(GetDatapath(dp))
+        assert [flow.raw_key for flow in agent.flows()] == keys
+        agent.ask(DeleteFlow(dp))
+        assert agent.flows() == []
 
 
 def test_ports_are_described_changed_and_deleted(agent: Agent) -> None:
