@@ -42,12 +42,16 @@ from actors.edge.store_driver import StoreDriver
 from actors.edge.systemd import Notifier
 from actors.edge.ticker import Ticker
 from actors.lane import EscalationError, Lane
+from actors.messages.flow_state import FlowStateRestored
 from actors.messages.operator import AgentStarted, StopRequested
+from actors.state.flow_state_recovery import known_flow_state
 from actors.state.journal import JournalWriter, Run
+from actors.state.journal_format import JournalError
 from actors.state.store.open import open_store
 from actors.values import ActorName
 
 OPERATOR = ActorName("operator")
+REPLICATOR = ActorName("flow-state-replicator")
 
 EXIT_FAILED = 1
 EXIT_ESCALATED = 70
@@ -153,6 +157,7 @@ class Agent:
         sys.setswitchinterval(0.0005)  # a reader thread waits no longer than this for the lane
         gc.set_threshold(50_000, 20, 100)
         self.lane.submit(OPERATOR, AgentStarted(self.started))
+        self._restore_flow_state()
         self.lane_thread.start()
         for service in self._services:
             service.start()
@@ -160,6 +165,17 @@ class Agent:
         log.info("started", host=self.config.host, pid=os.getpid(), store=self.config.store)
         status = self._supervise()
         return self._wind_up(status)
+
+    def _restore_flow_state(self) -> None:
+        """Give the lane what an earlier run knew; without a readable journal it starts without."""
+        try:
+            keys = known_flow_state(self.config.journal.directory)
+        except JournalError as error:
+            log.info("no flow state restored", reason=str(error))
+            return
+        if keys:
+            self.lane.submit(REPLICATOR, FlowStateRestored(self.clock(), keys))
+            log.info("flow state restored", keys=len(keys))
 
     def _supervise(self) -> int:
         watchdog = _watchdog_interval()

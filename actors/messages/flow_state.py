@@ -4,7 +4,8 @@ from typing import Literal
 
 from msgspec import Struct
 
-from actors.values import DeviceId, HostId, IpAddress, Nanoseconds
+from actors.messages.stored import Input
+from actors.values import DeviceId, HostId, IpAddress, Nanoseconds, Tag
 
 
 class FlowStateKey(Struct, frozen=True, array_like=True):
@@ -25,6 +26,21 @@ class ShareFlowState(Struct, frozen=True):
 
     keys: tuple[FlowStateKey, ...]
     hosts: tuple[HostId, ...]
+
+
+class KnownKey(Struct, frozen=True, array_like=True):
+    """A key of per-flow state by its tag, its value, and when it was last heard of."""
+
+    tag: Tag
+    value: bytes
+    heard_at: Nanoseconds
+
+
+class FlowStateRestored(Input, frozen=True, tag="flow-state-restored.1"):
+    """What this host knew of other hosts' flows when its last run ended."""
+
+    at: Nanoseconds
+    keys: tuple[KnownKey, ...]
 
 
 class FlowStateReceived(Struct, frozen=True, gc=False):

@@ -1,5 +1,6 @@
 """All stored kinds: what a journal's records may be, each named by its tag."""
 
+from actors.messages.flow_state import FlowStateRestored
 from actors.messages.netlink import (
     DatapathConnected,
     DatapathLost,
@@ -52,6 +53,7 @@ AnyInput = (
     | OperatorAsked
     | FaultInjected
     | StopRequested
+    | FlowStateRestored
 )
 
 AnyOutput = (

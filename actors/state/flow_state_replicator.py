@@ -14,7 +14,12 @@ import msgspec
 from actors.datapath.odp.actions import Output, SetTunnel, encode_actions
 from actors.host import HostSettings
 from actors.lane import Lane, LaneActor
-from actors.messages.flow_state import FlowStateKey, FlowStateReceived, ShareFlowState
+from actors.messages.flow_state import (
+    FlowStateKey,
+    FlowStateReceived,
+    FlowStateRestored,
+    ShareFlowState,
+)
 from actors.messages.flows import (
     ExecutePacket,
     InvalidateTags,
@@ -28,7 +33,7 @@ from actors.packets.flow_key import TunnelKey
 from actors.state.flow_state_wire import FlowStateError, decode_frame, encode_frames
 from actors.tags import flow_state_tag
 from actors.tunnel_key import FLOW_STATE_KEY
-from actors.values import SECOND, ActorName, DatapathPort, HostId, Nanoseconds
+from actors.values import SECOND, ActorName, DatapathPort, HostId, Nanoseconds, Tag
 
 FLOW_CONTROLLER = ActorName("flow-controller")
 NETLINK_BROKER = ActorName("netlink-broker")
@@ -39,16 +44,22 @@ SWEEP_INTERVAL = 5 * SECOND
 MOST_KEYS = 200_000
 
 ReplicatorMessage = (
-    ShareFlowState | FlowStateReceived | LocalPortsChanged | TunnelPeersChanged | Tick | Inspect
+    ShareFlowState
+    | FlowStateReceived
+    | FlowStateRestored
+    | LocalPortsChanged
+    | TunnelPeersChanged
+    | Tick
+    | Inspect
 )
 
 
 class ReplicatorState(msgspec.Struct):
     """All that the replicator knows."""
 
-    keys: dict[str, Nanoseconds] = msgspec.field(default_factory=dict)
+    keys: dict[Tag, Nanoseconds] = msgspec.field(default_factory=dict)
     """Tag of each key received -> when it was last heard of."""
-    values: dict[str, bytes] = msgspec.field(default_factory=dict)
+    values: dict[Tag, bytes] = msgspec.field(default_factory=dict)
     peers: dict[HostId, TunnelPeer] = msgspec.field(default_factory=dict)
     tunnel_port: DatapathPort | None = None
     sent: int = 0
@@ -76,6 +87,8 @@ class FlowStateReplicator(LaneActor):
                 self._share(message)
             case FlowStateReceived():
                 self._received(message)
+            case FlowStateRestored():
+                self._restore(message)
             case LocalPortsChanged():
                 state.tunnel_port = message.tunnel_port
             case TunnelPeersChanged():
@@ -131,6 +144,16 @@ class FlowStateReplicator(LaneActor):
         if changed:
             self.send(FLOW_CONTROLLER, InvalidateTags(tuple(changed)))
         self._ensure_timer(message.at)
+
+    def _restore(self, message: FlowStateRestored) -> None:
+        """Take over what an earlier run of this agent knew and is still fresh."""
+        state = self.state
+        for key in message.keys[:MOST_KEYS]:
+            if message.at - key.heard_at < IDLE:
+                state.keys[key.tag] = key.heard_at
+                state.values[key.tag] = key.value
+        if state.keys:
+            self._ensure_timer(message.at)
 
     def find(self, key: FlowStateKey) -> bytes | None:
         """Return the value of a key that was received, or None."""

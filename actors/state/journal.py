@@ -6,6 +6,7 @@ segment is opened, so that a full disk is an error there and not a SIGBUS later.
 by size and age; the oldest are deleted. Files are readable by their owner only.
 """
 
+import errno
 import mmap
 import os
 import zlib
@@ -186,17 +187,39 @@ class JournalWriter:
     def _open(self, size: int) -> None:
         path = self._settings.directory / f"{self._next:08d}.journal"
         try:
+            self._create(path, size)
+        except OSError as error:
+            if error.errno != errno.ENOSPC or not self._give_up_oldest(path):
+                raise JournalError(f"{path}: {error.strerror}") from error
+            self._open(size)
+            return
+        self._next += 1
+        self._path = path
+        self._write_header(size)
+
+    def _give_up_oldest(self, path: Path) -> bool:
+        """Make room on a full disk by deleting the oldest segment, if there is one."""
+        older = [p for p in self._settings.directory.glob("[0-9]*.journal") if p != path]
+        if not older:
+            return False
+        min(older).unlink(missing_ok=True)
+        return True
+
+    def _create(self, path: Path, size: int) -> None:
+        """Reserve and map a new file of `size` bytes; leave none behind if that fails."""
+        try:
             handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
             try:
                 os.posix_fallocate(handle, 0, size)
                 self._map = mmap.mmap(handle, size)
             finally:
                 os.close(handle)
-        except OSError as error:
+        except OSError:
             path.unlink(missing_ok=True)
-            raise JournalError(f"{path}: {error.strerror}") from error
-        self._next += 1
-        self._path = path
+            raise
+
+    def _write_header(self, size: int) -> None:
+        assert self._map is not None  # noqa: S101 - _create has just set it
         self._map[: HEADER.size] = header_bytes()
         self._position = HEADER.size
         # One input's records may still follow after this mark: they get an eighth of the segment,

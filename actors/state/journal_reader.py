@@ -101,7 +101,10 @@ def _read_segment(path: Path) -> Iterator[JournalEntry]:
         yield SegmentDamaged(path, f"a record of unknown kind or shape: {error}")
         return
     if not closed:
-        yield SegmentDamaged(path, "it was not closed, or is cut short or damaged")
+        yield SegmentDamaged(
+            path,
+            "not closed (its agent runs or was killed, or it was cut): read to its last record",
+        )
 
 
 def _entries(path: Path, data: bytes) -> Iterator[JournalEntry]:
