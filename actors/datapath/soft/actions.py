@@ -58,7 +58,7 @@ def compile_actions(actions: tuple[Action, ...]) -> tuple[Step, ...]:
     return tuple(_compile(action) for action in actions)
 
 
-def _compile(action: Action) -> Step:  # noqa: PLR0911 - one return a kind
+def _compile(action: Action) -> Step:
     match action:
         case Output(port):
             if port >= MAX_PORTS:

@@ -102,9 +102,7 @@ class Service:
         if header.flags & odp.NLM_F_ACK:
             yield encode_ack(header)
 
-    def _perform(  # noqa: C901, PLR0911, PLR0912 - one return a kind
-        self, header: NetlinkHeader, body: RequestBody
-    ) -> Described | None:
+    def _perform(self, header: NetlinkHeader, body: RequestBody) -> Described | None:
         seq = header.seq
         match body:
             case NewFlow():

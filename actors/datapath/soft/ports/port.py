@@ -76,10 +76,10 @@ class Port(ABC):
     def close(self) -> None:
         """Release the device; whatever was made for it goes away."""
 
-    def count_received(self, packet: Packet) -> None:
-        """Count one good frame in."""
+    def count_received(self, packet: Packet, frames: int = 1) -> None:
+        """Count one good frame in, or several that were joined to one."""
         packet.in_port = self.number
-        self.rx_packets += 1
+        self.rx_packets += frames
         self.rx_bytes += packet.end - packet.start
 
     def refuse_received(self, packet: Packet) -> bool:

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from actors.datapath.odp.constants import OVS_VPORT_TYPE_VXLAN
+from actors.datapath.soft.coalesce import join_segments
 from actors.datapath.soft.limits import SOCKET_BUFFER
 from actors.datapath.soft.packet import HEADROOM, Packet
 from actors.datapath.soft.ports.port import Port, PortUnavailableError
@@ -97,10 +98,19 @@ class VxlanPort(Port):
         if vxlan_flags != _HAS_VNI or vni & 0xFF:
             return self.refuse_received(packet)  # as vxlan_rcv() of drivers/net/vxlan
         at += _VXLAN.size
-        packet.buffer[HEADROOM : HEADROOM + length] = self._into[0][at : at + length]
-        packet.reset(length)
+        joined = 1
+        if self.unread:
+            joined = join_segments(
+                packet, self._into[0], at, _VXLAN.size, self._datagram, self._end
+            )
+        if joined == 1:
+            packet.buffer[HEADROOM : HEADROOM + length] = self._into[0][at : at + length]
+            packet.reset(length)
+        else:
+            self._at += (joined - 1) * self._datagram
+            self.unread = self._at < self._end
         packet.tunnel = self._tunnel(vni >> 8, self._outer)
-        self.count_received(packet)
+        self.count_received(packet, joined)
         return True
 
     def _take_outer(
