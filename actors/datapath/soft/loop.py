@@ -51,14 +51,14 @@ class Loop:
             self._epoll.unregister(descriptor)
 
     def stop_on_signals(self) -> None:
-        """Let SIGTERM and SIGINT end `run`."""
+        """Let SIGTERM end `run`; an interrupt from the terminal is the agent's to act on."""
 
         def stop(number: int, frame: FrameType | None) -> None:
             del number, frame
             self._stopping = True
 
-        for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, stop)
+        signal.signal(signal.SIGTERM, stop)
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
         signal.set_wakeup_fd(self._wake_write, warn_on_full_buffer=False)
 
     def run(

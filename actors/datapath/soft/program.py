@@ -43,7 +43,7 @@ class Program:
         self._answers: Iterator[bytes] = iter(())
 
     def run(self) -> None:
-        """Serve until the agent's end closes, or SIGTERM or SIGINT; then undo everything."""
+        """Serve until the agent's end closes, or SIGTERM; then undo everything."""
         try:
             self._loop.stop_on_signals()
             self._loop.run(self._requests, self._serve, self._ports.unplug)
