@@ -21,6 +21,7 @@ from pykka._envelope import Envelope
 from actors.lifetimes import LIFE_ERROR
 from actors.messages.simulation import Hop, PacketContext, Verdict
 from actors.messages.stored import Input, Output
+from actors.packets.flow_key import SEEN_ALL
 from actors.supervision import Escalate, RestartPolicy, Resume
 from actors.values import ActorName, Nanoseconds
 
@@ -460,8 +461,9 @@ class Lane:
 
 
 def _crashed_context(context: PacketContext) -> PacketContext:
+    """Return a drop of just this packet: nobody knows which of its fields the crash was about."""
     return msgspec.structs.replace(
-        context, outputs=(), pending=(), lifetime=LIFE_ERROR, reason="crash"
+        context, seen=SEEN_ALL, outputs=(), pending=(), lifetime=LIFE_ERROR, reason="crash"
     )
 
 

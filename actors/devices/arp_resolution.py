@@ -12,11 +12,18 @@ import msgspec
 
 from actors.devices.arp_entries import MOST_PER_NEXT_HOP, ArpEntry, ArpSeen, Resolution
 from actors.devices.outcome import FLOW_CONTROLLER, after_branch, consume, drop
-from actors.devices.router_forwarding import HOST_UNREACHABLE, UNREACHABLE, NeedsMac, arp_entry
+from actors.devices.router_forwarding import (
+    HOST_UNREACHABLE,
+    SEEN_BY_ICMP_RULES,
+    UNREACHABLE,
+    NeedsMac,
+    arp_entry,
+    decide,
+)
 from actors.devices.waiting_room import MOST_WAIT, WaitingRoom
 from actors.lifetimes import LIFE_ERROR, LIFE_NONE
 from actors.messages.flows import InvalidateTags, UnwatchTag, WatchTag
-from actors.messages.simulation import Hop, PacketParked
+from actors.messages.simulation import Hop, PacketContext, PacketParked
 from actors.messages.tables import DisownRow, OwnRow, RowsChanged
 from actors.messages.time import WakeMe
 from actors.packets.arp import arp_request
@@ -96,15 +103,26 @@ class ArpResolution:
         router = self._router
         router.state.parked -= len(resolution.waiting)
         tag = arp_tag(resolution.port, resolution.address)
+        reason = "next hop does not answer"
         for hop in resolution.waiting:
-            router.count("next hop does not answer")
+            router.count(reason)
             context = msgspec.structs.replace(hop.context, at=at)
             told = router.tell_sender(context, hop.port, UNREACHABLE, HOST_UNREACHABLE)
-            lifetime = LIFE_NONE if told else LIFE_ERROR
-            ended = drop(
-                context, context.seen, (*context.tags, tag), "next hop does not answer", lifetime
-            )
+            again = None if told else self._decide_again(context, hop.port)
+            if again is None:
+                ended = drop(context, context.seen, context.tags, reason, LIFE_NONE)
+            else:
+                seen = again.seen | SEEN_BY_ICMP_RULES
+                ended = drop(again, seen, (*again.tags, tag), reason, LIFE_ERROR)
             router.send(*after_branch(ended.context))
+
+    def _decide_again(self, context: PacketContext, port: PortId) -> PacketContext | None:
+        """Return the packet with all that was read of it on its way to the missing MAC."""
+        router = self._router
+        if router.view is None:
+            return None
+        outcome = decide(router.view, router.state.arp, context, port)
+        return outcome.context if isinstance(outcome, NeedsMac) else None
 
     def _end(self, hop: Hop, reason: str, lifetime: int) -> None:
         router, context = self._router, hop.context
@@ -181,6 +199,8 @@ class ArpResolution:
                 self._set(port, address, mac, own=own, at=message.at)
             else:
                 old.own = own
+            if own:
+                self._arm(message.at)
             self._resolved(port, address)
 
     def flows_use(self, tag: Tag, *, held: bool) -> None:

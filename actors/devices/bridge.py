@@ -161,6 +161,10 @@ class BridgeActor(LaneActor):
                 self._count("malformed MAC row")
                 continue
             own = row.owner == self.host.host
+            if own and (old is None or not old.own):
+                # A row of this host that its bridge, begun afresh, has to manage again.
+                self.send(FLOW_CONTROLLER, WatchTag(mac_tag(self.id, vlan, mac), self.name))
+                self._ensure_timer(message.at)
             if old is None:
                 tag = mac_tag(self.id, vlan, mac)
                 macs[row.key] = MacEntry(port, tag, own=own, used_at=message.at)

@@ -18,7 +18,7 @@ from actors.packets.flow_key import (
     SEEN_IP_SRC,
     SEEN_VLAN,
 )
-from actors.tags import mac_tag
+from actors.tags import mac_tag, port_tag
 from actors.values import Mac, PortId, Tag
 
 ETHERTYPE_ARP = 0x0806
@@ -62,7 +62,8 @@ def decide(
     source = headers.eth_src
     port = view.ports.get(port_id)
     if port is None:
-        return drop(context, context.seen, context.tags, "unknown port", LIFE_ERROR), None
+        tags = (*context.tags, view.tag, port_tag(port_id))
+        return drop(context, context.seen, tags, "unknown port", LIFE_ERROR), None
     tags = (*context.tags, view.tag, port.tag)
     if not view.admin_up:
         return drop(context, context.seen, tags, "bridge down", LIFE_PLAIN), None

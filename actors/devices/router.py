@@ -24,7 +24,13 @@ from actors.devices.outcome import (
     drop,
 )
 from actors.devices.port_text import describe_port
-from actors.devices.router_forwarding import Answered, NeedsMac, Noted, Rejected
+from actors.devices.router_forwarding import (
+    SEEN_BY_ICMP_RULES,
+    Answered,
+    NeedsMac,
+    Noted,
+    Rejected,
+)
 from actors.devices.router_view import RouterPort, RouterView, changed_tags, view_of
 from actors.devices.waiting_room import WaitingRoom
 from actors.host import HostSettings
@@ -166,7 +172,8 @@ class RouterActor(LaneActor):
         if self.tell_sender(context, port_id, outcome.icmp_type, outcome.icmp_code):
             self.send(*after_branch(consume(context, context.reason).context))
         else:
-            ended = drop(context, context.seen, context.tags, context.reason, LIFE_ERROR)
+            seen = context.seen | SEEN_BY_ICMP_RULES
+            ended = drop(context, seen, context.tags, context.reason, LIFE_ERROR)
             self.send(*after_branch(ended.context))
 
     def tell_sender(

@@ -22,6 +22,7 @@ from actors.packets.errors import PacketError
 from actors.packets.flow_key import (
     FRAG_NONE,
     SEEN_ETH_DST,
+    SEEN_ETH_SRC,
     SEEN_IP_DST,
     SEEN_IP_FRAG,
     SEEN_IP_PROTO,
@@ -35,6 +36,7 @@ from actors.packets.flow_key import (
 from actors.packets.icmp import echo_reply
 from actors.packets.ipv4 import header_checksum_ok
 from actors.packets.rewrite import frame_with
+from actors.tags import port_tag
 from actors.values import BROADCAST_MAC, ZERO_MAC, IpAddress, Mac, PortId, Tag
 
 ETHERTYPE_IPV4 = 0x0800
@@ -47,6 +49,9 @@ ETHERNET_HEADER = 14
 UNREACHABLE, TIME_EXCEEDED = 3, 11
 NET_UNREACHABLE, HOST_UNREACHABLE, PROTOCOL_UNREACHABLE, PORT_UNREACHABLE = 0, 1, 2, 3
 PROHIBITED = 13
+
+SEEN_BY_ICMP_RULES = SEEN_IP_PROTO | SEEN_IP_FRAG | SEEN_L4_SRC
+"""What decides, beside addresses, whether an ICMP error about a packet may be sent."""
 
 
 class Answered(Struct, frozen=True, gc=False):
@@ -90,7 +95,8 @@ def decide(
     headers = context.headers
     port = view.ports.get(port_id)
     if port is None:
-        return drop(context, context.seen, context.tags, "unknown port", LIFE_ERROR)
+        tags = (*context.tags, view.tag, port_tag(port_id))
+        return drop(context, context.seen, tags, "unknown port", LIFE_ERROR)
     tags = (*context.tags, view.tag, port.tag)
     seen = context.seen | SEEN_ETH_DST | SEEN_VLAN
     if headers.vlan_tci:
@@ -158,6 +164,9 @@ def _by(
             return NeedsMac(_with(context, seen, tags, ""), port.id, next_hop)
         mac = entry.mac
         tags = (*tags, entry.tag)
+    if context.key.eth_src == port.mac:
+        # No action will set it: a packet from any other MAC needs a flow of its own.
+        seen |= SEEN_ETH_SRC
     h = headers
     onward = FlowKey(
         h.in_port, h.tunnel, port.mac, mac, h.ethertype, h.vlan_tci, h.vlan_tpid, h.cvlan_tci,

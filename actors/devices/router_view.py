@@ -95,10 +95,10 @@ def _port_view(port: Port) -> RouterPort | None:
 def changed_tags(old: Router, new: Router) -> tuple[Tag, ...]:
     """Return the tags of flows that the change may concern, and of no others."""
     tags: list[Tag] = []
-    own = {p.address.address for p in old.ports if p.address is not None}
-    becoming = {p.address.address for p in new.ports if p.address is not None}
+    own = {p.address for p in old.ports}
+    becoming = {p.address for p in new.ports}
     if old.admin_up != new.admin_up or own != becoming:
-        # Any packet may be to or from an address of the router's own.
+        # Any packet may be to or from an address of the router's own, or a subnet's broadcast.
         tags.append(device_tag(old.id))
     before = {port.id: port for port in old.ports}
     after = {port.id: port for port in new.ports}

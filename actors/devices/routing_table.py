@@ -115,7 +115,9 @@ def _groups(sources: dict[IpPrefix, list[RouteEntry]]) -> tuple[_Group, ...]:
         least = min(route.weight for route in routes)
         shift = 32 - source.length
         bits = int.from_bytes(source.address) >> shift
-        groups.append(_Group(shift, bits, tuple(r for r in routes if r.weight == least)))
+        # By tag, so that neither the order nor a repetition in the configuration matters.
+        best = {route.tag: route for route in routes if route.weight == least}
+        groups.append(_Group(shift, bits, tuple(best[tag] for tag in sorted(best))))
     return tuple(groups)
 
 
@@ -176,7 +178,9 @@ def changed_route_tags(
     """Return the tags of the flows that going from `old` to `new` can concern."""
     before = {entry.tag: entry for entry in old}
     after = {entry.tag: entry for entry in new}
-    tags: dict[Tag, None] = {tag: None for tag in before if tag not in after}
+    gone = {(entry.to, entry.source) for tag, entry in before.items() if tag not in after}
+    # What shared the way with a route that went is hashed over fewer routes now.
+    tags = {tag: None for tag, entry in before.items() if (entry.to, entry.source) in gone}
     for tag, entry in after.items():
         if tag in before:
             continue

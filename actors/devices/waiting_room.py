@@ -7,11 +7,12 @@ from typing import Any, Protocol
 
 import msgspec
 
-from actors.devices.outcome import FLOW_CONTROLLER, after_branch, drop
+from actors.devices.outcome import after_branch, drop
 from actors.lifetimes import LIFE_ERROR, LIFE_PLAIN
 from actors.messages.simulation import Hop, PacketParked, Verdict
 from actors.messages.time import WakeMe
-from actors.values import SECOND, ActorName, Nanoseconds, Tag
+from actors.tags import device_tag
+from actors.values import SECOND, ActorName, DeviceId, Nanoseconds, Tag
 
 MOST_WAIT = 5 * SECOND
 """How long a packet waits for its device's configuration."""
@@ -32,6 +33,7 @@ class _Waits(Protocol):
 
 class _Device(Protocol):
     name: ActorName
+    id: DeviceId
 
     @property
     def state(self) -> Any: ...
@@ -50,8 +52,7 @@ class WaitingRoom:
         state: _Waits = device.state
         if len(state.waiting) >= MOST_WAITING:
             state.drops["waiting room full"] = state.drops.get("waiting room full", 0) + 1
-            ended = drop(hop.context, 0, hop.context.tags, "waiting room full", LIFE_ERROR)
-            device.send(*after_branch(ended.context))
+            device.send(*_ended(device, hop, "waiting room full"))
             return
         context = hop.context
         if not state.waiting:
@@ -75,10 +76,8 @@ class WaitingRoom:
         state: _Waits = device.state
         waiting, state.waiting = state.waiting, []
         for hop in waiting:
-            context = hop.context
             state.drops[reason] = state.drops.get(reason, 0) + 1
-            outcome = drop(context, context.seen, context.tags, reason, LIFE_ERROR)
-            device.send(FLOW_CONTROLLER, Verdict(outcome.context))
+            device.send(*_ended(device, hop, reason))
 
     @staticmethod
     def refuse(device: _Device, hop: Hop, reason: str, tag: Tag) -> None:
@@ -88,3 +87,10 @@ class WaitingRoom:
         context = hop.context
         outcome = drop(context, context.seen, (*context.tags, tag), reason, LIFE_PLAIN)
         device.send(*after_branch(outcome.context))
+
+
+def _ended(device: _Device, hop: Hop, reason: str) -> tuple[ActorName, Hop | Verdict]:
+    """Drop a packet until its device's configuration comes, which invalidates the drop flow."""
+    context = hop.context
+    tags = (*context.tags, device_tag(device.id))
+    return after_branch(drop(context, context.seen, tags, reason, LIFE_ERROR).context)
