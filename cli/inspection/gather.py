@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-from msgspec import Raw
+from msgspec import Raw, Struct
 from msgspec.structs import replace
 
 from actors.values import stable_id
@@ -121,7 +121,7 @@ def stats(agent: AgentSocket) -> Stats:
     }
     return Stats(
         agent.host,
-        simulated(actors["packet-workflow"]),
+        agent.decode(_part(answer, "packet-workflow"), Workflow).simulated,
         _named_counters(agent, answer.agent, names),
         actors,
     )
@@ -131,12 +131,23 @@ def _named_counters(agent: AgentSocket, body: Raw, names: Names) -> dict[str, ob
     return agent.decode(names.text(bytes(body).decode()).encode(), dict[str, object])
 
 
-def simulated(workflow: dict[str, object]) -> int:
-    """Return how many packets were simulated: of all that missed, those that no tunnel brought."""
-    packets, from_tunnel = workflow["packets"], workflow["from_tunnel"]
-    assert isinstance(packets, int)  # noqa: S101 - by the shape of the answer
-    assert isinstance(from_tunnel, int)  # noqa: S101
-    return packets - from_tunnel
+class Workflow(Struct):
+    """What the packet workflow tells of the packets that it got."""
+
+    packets: int
+    """That missed all flows."""
+    from_tunnel: int
+    """Of these, those that a tunnel brought: their key says where they go."""
+
+    @property
+    def simulated(self) -> int:
+        """Packets whose way through the devices was worked out here."""
+        return self.packets - self.from_tunnel
+
+
+def workflow(agent: AgentSocket) -> Workflow:
+    """Return how many packets missed the flows of a host. Raises CommandError."""
+    return agent.decode(_part(_ask(agent, "stats"), "packet-workflow"), Workflow)
 
 
 def actor_called(agent: AgentSocket, called: str) -> str:

@@ -6,7 +6,10 @@ from collections.abc import Iterable
 from actors.tunnel_key import PORT_MASK
 from cli.inspection.answers import ActivePort, DevicePart, PortsPart
 
-_UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
+_ID = re.compile(
+    r"((?:bridge|router)/)?([0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12})"
+)
+"""An id, alone or as the end of a device's actor name."""
 _TO_TUNNEL = re.compile(r"tunnel\(key=(0x[0-9a-f]+),to=([0-9a-f.:]+)\),output\((\w[^)]*)\)")
 _FROM_TUNNEL = re.compile(r"tunnel\(key=(0x[0-9a-f]+),src=([0-9a-f.:]+)\)")
 
@@ -58,7 +61,10 @@ class Names:
 
     def text(self, text: str) -> str:
         """Put names in the place of all ids in a text, such as a tag."""
-        return _UUID.sub(lambda found: self.of(found[0]), text)
+        return _ID.sub(self._name, text)
+
+    def _name(self, found: re.Match[str]) -> str:
+        return self.actors.get(found[0]) or (found[1] or "") + self.of(found[2])
 
     def actor(self, called: str) -> str:
         """Return the name on the lane of the actor that people call so."""
