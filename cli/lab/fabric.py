@@ -10,6 +10,7 @@ from itertools import count
 from typing import assert_never
 
 from cli.lab import namespaces
+from cli.lab.announce import announce
 from cli.lab.links import Namespace
 from cli.lab.plan import (
     AddHost,
@@ -30,6 +31,9 @@ from cli.lab.wanted import NOTHING, Host, Lab, Machine, Plug
 _BRIDGE = "underlay"
 _HOST_LINK = "underlay0"
 _MACHINE_LINK = "eth0"
+
+_FIRST_MOVED = 1_000_000
+"""Index of the first link that is moved: far above those that namespaces number themselves."""
 
 _QUIET = (
     # A new namespace may inherit the machine's own settings, so what matters is set.
@@ -70,6 +74,7 @@ class Fabric:
         self.hosts: dict[str, Namespace] = {}
         self.machines: dict[str, Namespace] = {}
         self._numbers = count(1)
+        self._indexes = count(_FIRST_MOVED)
         self._cables: dict[str, str] = {}
         """Host to the name of its link's end on the underlay."""
         self._parked: dict[str, str] = {}
@@ -85,7 +90,7 @@ class Fabric:
         self.machines.clear()
         self.hosts.clear()
 
-    def do(self, step: Step) -> None:  # noqa: C901 - a case for each kind of step
+    def do(self, step: Step) -> None:
         """Do one step. Raises LinkError; `actual` then is as before the step."""
         match step:
             case RemoveMachine(name):
@@ -111,6 +116,13 @@ class Fabric:
             case _:
                 assert_never(step)
         self.actual = after(self.actual, step)
+
+    def announce(self, name: str) -> None:
+        """Have a machine say where it is, to whoever still looks for it elsewhere.
+
+        Raises LinkError.
+        """
+        announce(self.machines[name], _MACHINE_LINK, self.actual.machines[name].mac)
 
     def _settle(self, namespace: Namespace, settings: tuple[tuple[str, str], ...]) -> None:
         self.remarks += namespace.sysctl(settings)
@@ -198,7 +210,7 @@ class Fabric:
         where, interface = self._far_end(machine)
         parked = self._park(machine.name)
         try:
-            where.move(interface, self._underlay, parked)
+            where.move(interface, self._underlay, parked, next(self._indexes))
         except BaseException:
             del self._parked[machine.name]
             raise
@@ -208,6 +220,6 @@ class Fabric:
             return
         where, interface = self._far_end(machine)
         to = self.hosts[plug.host]
-        where.move(interface, to, plug.interface)
+        where.move(interface, to, plug.interface, next(self._indexes))
         self._parked.pop(machine.name, None)
         to.set_up(plug.interface)

@@ -21,7 +21,7 @@ from cli.lab import control, leftovers, namespaces
 from cli.lab.agents import Agent, stop
 from cli.lab.fabric import Fabric
 from cli.lab.links import LinkError
-from cli.lab.plan import RemoveHost, RemoveMachine, Step, plan
+from cli.lab.plan import AddMachine, PlugMachine, RemoveHost, RemoveMachine, Step, plan
 from cli.lab.registry import HostEntry, RunningLab, write_entry
 from cli.lab.state_folder import LabFiles
 from cli.lab.wanted import Lab
@@ -132,6 +132,8 @@ class Keeper:
                 return self._change(request.get("lab")), ()
             case "enter":
                 return self._enter(request.get("name"))
+            case "announce":
+                return self._announce(request.get("names")), ()
             case "down":
                 self._leaving = True
                 return {"ok": True}, ()
@@ -177,7 +179,20 @@ class Keeper:
             _log.warning("not allowed here: %s", self._fabric.remarks.pop())
         if problem is not None:
             return {"ok": False, "error": problem}
-        return {"ok": True, "steps": [str(step) for step in steps]}
+        return {
+            "ok": True,
+            "plugged": [step.machine.name for step in steps if isinstance(step, AddMachine)],
+            "moved": [step.name for step in steps if isinstance(step, PlugMachine)],
+        }
+
+    def _announce(self, names: object) -> control.Message:
+        for name in names if isinstance(names, list) else ():
+            if name in self._fabric.machines:
+                try:
+                    self._fabric.announce(name)
+                except LinkError as error:
+                    return {"ok": False, "error": str(error)}
+        return {"ok": True}
 
     def _do(self, steps: tuple[Step, ...]) -> str | None:
         """Do the steps up to the first that fails; return what was wrong with it."""

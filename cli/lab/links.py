@@ -104,11 +104,19 @@ class Namespace:
         with self._doing(f"join {name} to {bridge}"):
             self._route.link("set", index=self._index(name), master=self._index(bridge))
 
-    def move(self, name: str, to: "Namespace", new_name: str) -> None:
-        """Move a link to another namespace under another name; it arrives down. Raises LinkError."""
+    def move(self, name: str, to: "Namespace", new_name: str, new_index: int) -> None:
+        """Move a link to another namespace under another name; it arrives down.
+
+        It arrives as number `new_index`, too: by its number a link that was replaced by another
+        of the same name is told from one that stayed. Raises LinkError.
+        """
         with self._doing(f"move {name} to {to.label}"):
             self._route.link(
-                "set", index=self._index(name), net_ns_fd=to.descriptor, ifname=new_name
+                "set",
+                index=self._index(name),
+                net_ns_fd=to.descriptor,
+                ifname=new_name,
+                new_ifindex=new_index,
             )
 
     def remove_if_there(self, name: str) -> None:

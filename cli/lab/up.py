@@ -26,19 +26,14 @@ from cli.lab import control
 from cli.lab.down import alone, tear_down
 from cli.lab.from_document import wanted_lab
 from cli.lab.launch import KEEPER, launch
-from cli.lab.logs import last_lines
 from cli.lab.registry import RunningLab, find_lab
 from cli.lab.state_folder import DEFAULT_NAME, LabFiles, check_socket_paths, lab_files
-from cli.lab.view import LabView, look, open_lab_store
+from cli.lab.view import LabView, latest_claim, open_lab_store
+from cli.lab.wait import Change, announce, wait
 from cli.lab.wanted import Lab
 
 _BUILD_PATIENCE = 120.0
 """Seconds that the keeper may take to build or change a lab, agents' stopping included."""
-_INTERVAL = 0.03
-"""Seconds between looks at a lab that comes up."""
-_TOO_MANY_ENDS = 3
-"""An agent that ended so often without having been ready will not come up by waiting."""
-_QUOTED_LINES = 5
 _TERMINATED = 128 + signal.SIGTERM
 
 
@@ -80,15 +75,16 @@ def up(
     order = _Order(files, document, wanted_lab(document), store, datapath)
     check_socket_paths(files, tuple(order.wanted.hosts))
     with _terminable():
-        running, first = _make(order, progress, keeper)
+        made = _make(order, progress, keeper)
         try:
-            view = _wait(running, request.timeout, progress)
+            view = wait(made.lab, made.change, request.timeout, progress)
+            announce(made.lab, made.change.moved)
         except (KeyboardInterrupt, SystemExit):
-            if first:
+            if made.first:
                 with _undisturbed(), alone(files):
                     tear_down(files)
             raise
-    return Report(running, view, first, time.monotonic() - began)
+    return Report(made.lab, view, made.first, time.monotonic() - began)
 
 
 class _Order(NamedTuple):
@@ -101,24 +97,28 @@ class _Order(NamedTuple):
     datapath: str | None
 
 
-def _make(
-    order: _Order, progress: Callable[[str], None], keeper: tuple[str, ...]
-) -> tuple[RunningLab, bool]:
-    """Build or change the lab; return it, and whether it is new."""
+class _Made(NamedTuple):
+    lab: RunningLab
+    change: Change
+    first: bool
+
+
+def _make(order: _Order, progress: Callable[[str], None], keeper: tuple[str, ...]) -> _Made:
+    """Build or change the lab."""
     files = order.files
     with alone(files):
         running = find_lab(files.folder.name)
         if running is not None:
             _refuse_other_settings(running, order.store, order.datapath)
-            _build(running, order, progress)
-            return _started(files), False
+            change = _build(running, order, progress)
+            return _Made(_started(files), change, first=False)
         try:
             tear_down(files)  # what a killed keeper may have left
             progress("starting the keeper")
             store = order.store or f"sqlite:///{files.store}"
             launch(files, files.folder.name, store, order.datapath or "soft", keeper)
-            _build(_started(files), order, progress)
-            return _started(files), True
+            change = _build(_started(files), order, progress)
+            return _Made(_started(files), change, first=True)
         except BaseException:
             with _undisturbed():
                 tear_down(files)
@@ -217,66 +217,14 @@ def _apply(store: Store, document: Document) -> None:
         raise CommandError(str(error), ExitStatus.NOT_FOUND) from error
 
 
-def _build(running: RunningLab, order: _Order, progress: Callable[[str], None]) -> None:
+def _build(running: RunningLab, order: _Order, progress: Callable[[str], None]) -> Change:
     progress("applying the topology")
     with closing(open_lab_store(running.store_url)) as store:
+        before = latest_claim(store)
         _apply(store, order.document)
     progress("building namespaces")
     request = {"op": "change", "lab": msgspec.to_builtins(order.wanted)}
     reply, _ = control.call(running.files.control, request, _BUILD_PATIENCE)
     if not reply["ok"]:
         raise CommandError(f"{reply['error']} (see {running.files.log})")
-
-
-def _wait(running: RunningLab, timeout: float, progress: Callable[[str], None]) -> LabView:
-    deadline = time.monotonic() + timeout
-    with closing(open_lab_store(running.store_url)) as store:
-        while True:
-            view = look(running, store)
-            missing = _missing(view)
-            if not missing:
-                return view
-            progress("waiting: " + "; ".join(missing))
-            _refuse_crash_loops(running, view)
-            if time.monotonic() > deadline:
-                raise CommandError(
-                    f"after {timeout:g} s still missing: {'; '.join(missing)}"
-                    + _quote_logs(running, view),
-                    ExitStatus.TIMED_OUT,
-                )
-            time.sleep(_INTERVAL)
-
-
-def _missing(view: LabView) -> list[str]:
-    late = [f"the agent of {name}" for name, state in view.agents.items() if not state.ready]
-    late += [
-        f"port {machine.port} of {name} on {machine.host}"
-        for name, machine in view.machines.items()
-        if not machine.active
-    ]
-    return late
-
-
-def _refuse_crash_loops(running: RunningLab, view: LabView) -> None:
-    for name, state in view.agents.items():
-        if state.ends >= _TOO_MANY_ENDS:
-            log = running.hosts[name].log
-            said = last_lines(log, 1)
-            raise CommandError(
-                f"the agent of {name} keeps ending ({state.last_end}):"
-                f" {said[0] if said else 'it says nothing'} (all of it: {log})"
-            )
-
-
-def _quote_logs(running: RunningLab, view: LabView) -> str:
-    """Return the ends of the logs of the hosts where something is missing."""
-    hosts = {name for name, state in view.agents.items() if not state.ready}
-    hosts |= {
-        machine.host for machine in view.machines.values() if machine.host and not machine.active
-    }
-    quoted = []
-    for name in sorted(hosts & running.hosts.keys()):
-        log = running.hosts[name].log
-        quoted.append(f"\n{log}:")
-        quoted += [f"\n  {line}" for line in last_lines(log, _QUOTED_LINES) or ["(empty)"]]
-    return "".join(quoted)
+    return Change(before, frozenset(reply["plugged"]), frozenset(reply["moved"]))

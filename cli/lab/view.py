@@ -22,6 +22,8 @@ class MachineView(NamedTuple):
     host: str | None
     port: str
     active: bool
+    since: int
+    """The store's number of the entry that says so; it grows each time a port turns active."""
 
 
 class LabView(NamedTuple):
@@ -31,7 +33,12 @@ class LabView(NamedTuple):
     machines: dict[str, MachineView]
 
 
-def active_ports(store: Store) -> dict[PortId, HostId]:
+class _Claim(NamedTuple):
+    host: HostId
+    seq: int
+
+
+def _active_ports(store: Store) -> dict[PortId, _Claim]:
     """Return where each active port is; of several hosts' claims the latest. Raises StoreError."""
     ports = {}
     for entry in store.entries(ACTIVE_TABLE):
@@ -39,8 +46,16 @@ def active_ports(store: Store) -> dict[PortId, HostId]:
             port, active = decode_active(entry.key, entry.value)
         except ValueError:
             continue  # another program's row: no port of ours
-        ports[port] = active.host
+        ports[port] = _Claim(active.host, entry.seq)
     return ports
+
+
+def latest_claim(store: Store) -> int:
+    """Return the number of the latest entry about active ports, 0 without. Raises CommandError."""
+    try:
+        return max((claim.seq for claim in _active_ports(store).values()), default=0)
+    except StoreError as error:
+        raise CommandError(str(error), ExitStatus.NOT_FOUND) from error
 
 
 def open_lab_store(url: str) -> Store:
@@ -61,15 +76,14 @@ def look(lab: RunningLab, store: Store) -> LabView:
     """Return how the lab is, its store being open already. Raises CommandError."""
     reply, _ = control.call(lab.files.control, {"op": "status"}, _PATIENCE)
     try:
-        active = active_ports(store)
+        active = _active_ports(store)
     except StoreError as error:
         raise CommandError(str(error), ExitStatus.NOT_FOUND) from error
     machines = {}
     for name, machine in reply["machines"].items():
         host, port = machine["host"], machine["port"]
-        where = active.get(PortId(stable_id("port", port)))
-        machines[name] = MachineView(
-            host, port, active=host is not None and where == stable_id("host", host)
-        )
+        claim = active.get(PortId(stable_id("port", port)))
+        here = claim is not None and host is not None and claim.host == stable_id("host", host)
+        machines[name] = MachineView(host, port, here, claim.seq if claim is not None else 0)
     agents = {name: AgentState(**state) for name, state in reply["hosts"].items()}
     return LabView(agents, machines)

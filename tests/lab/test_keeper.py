@@ -265,6 +265,33 @@ def test_two_machines_swap_their_places(running: KeptLab) -> None:
     assert "link vm2 up" in show(running, "h2")
 
 
+def test_a_machine_announces_itself_where_it_is_plugged_in(running: KeptLab) -> None:
+    code = (
+        "import socket\n"
+        "s = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(0x8035))\n"
+        "s.bind(('vm1', 0x8035)); print('on', flush=True); print(s.recv(99)[6:12].hex(':'))\n"
+    )
+    listener = running.spawn("h1", sys.executable, "-c", code)
+    assert listener.stdout is not None
+    assert listener.stdout.readline() == "on\n"
+    assert running.ask(op="announce", names=["vm1", "nobody"])["ok"]
+    assert listener.stdout.readline() == "02:00:00:00:00:01\n"
+
+
+def _index(running: KeptLab, place: str, link: str) -> str:
+    code = f"import socket; print(socket.if_nametoindex({link!r}))"
+    return running.exec(place, sys.executable, "-c", code, check=True).stdout
+
+
+def test_a_link_that_is_replugged_has_another_number(running: KeptLab) -> None:
+    swapped = two_hosts(machine("vm1", Plug("h2", "vm2")), machine("vm2", Plug("h1", "vm1")))
+    before = _index(running, "h1", "vm1")
+    assert running.change(swapped)["ok"]
+    there = _index(running, "h1", "vm1")
+    assert running.change(SMALL)["ok"]
+    assert len({before, there, _index(running, "h1", "vm1")}) == 3
+
+
 def test_addresses_routes_mac_and_mtu_change_in_place(running: KeptLab) -> None:
     changed = machine(
         "vm1",

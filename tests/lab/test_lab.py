@@ -89,6 +89,16 @@ def test_a_second_up_moves_a_machine_whose_connection_lives_on(lab: LabRunner) -
     assert say("after") == "AFTER"
 
 
+def test_machines_that_swap_hosts_reach_each_other_when_up_returns(lab: LabRunner) -> None:
+    swapped = TWO_HOSTS.replace("vm1: {port: web/vm1", "vm1: {port: web/vm2").replace(
+        "vm2: {port: web/vm2", "vm2: {port: web/vm1"
+    )
+    lab.up(TWO_HOSTS)
+    for text in (swapped, TWO_HOSTS, swapped):
+        lab.up(text)
+        lab.exec("vm1", *PING, "10.0.1.12", check=True)
+
+
 def test_a_second_up_that_is_refused_leaves_the_lab_alone(lab: LabRunner) -> None:
     lab.up(TWO_HOSTS)
     before = lab.status()
