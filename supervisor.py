@@ -333,7 +333,12 @@ def configure_logging(level: str, style: str, stream: Callable[[], bool]) -> Non
 
 
 def run_agent(config: AgentConfig) -> int:
-    """Run an agent with this configuration; return its exit status. Raises JournalError."""
+    """Run an agent with this configuration; return its exit status.
+
+    Raises StoreError if the store cannot be opened to begin with (later it is tried again and
+    again), JournalError.
+    """
+    open_store(config.store).close()
     configure_logging(config.log.level, config.log.format, sys.stderr.isatty)
     Path(config.control).parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     return Agent(config).run()

@@ -5,8 +5,6 @@ it crashes again soon, start afresh; when that happens often, wait longer each t
 limit in the window is passed, give up and let the process end.
 """
 
-from typing import Literal
-
 from msgspec import Struct, field
 
 from actors.values import SECOND, ActorName, Nanoseconds
@@ -32,11 +30,12 @@ class RestartLimits(Struct, frozen=True):
     """How much is tolerated. Times in nanoseconds."""
 
     window: int = 60 * SECOND
-    most_in_window: int = 20
+    most_in_window: int = 10
     soon: int = 5 * SECOND
     """A crash this long after the last one is a crash again."""
     backoff_first: int = SECOND // 10
-    backoff_most: int = 10 * SECOND
+    backoff_most: int = 2 * SECOND
+    """Below `soon`, so that an actor that crashes each time reaches the limit."""
 
 
 class RestartPolicy(Struct):
@@ -49,17 +48,15 @@ class RestartPolicy(Struct):
         """Note a crash of `actor` at `at` and decide."""
         limits = self.limits
         recent = [t for t in self.crashes.get(actor, []) if at - t < limits.window]
-        in_a_row = sum(1 for t in recent if at - t < limits.soon * (len(recent) + 1))
+        before = len(recent)
+        soon = before > 0 and at - recent[-1] < limits.soon
         recent.append(at)
         self.crashes[actor] = recent
-        if len(recent) > limits.most_in_window:
-            return Escalate(len(recent))
-        if in_a_row == 0:
+        if before >= limits.most_in_window:
+            return Escalate(before + 1)
+        if not soon:
             return Resume()
-        if in_a_row == 1:
+        if before == 1:
             return StartAfresh(until=at)
-        delay = min(limits.backoff_first << (in_a_row - 2), limits.backoff_most)
+        delay = min(limits.backoff_first << (before - 2), limits.backoff_most)
         return StartAfresh(until=Nanoseconds(at + delay))
-
-
-CrashKind = Literal["resumed", "restarted", "escalated"]

@@ -7,6 +7,7 @@ import typer
 
 from actors.edge.config import ConfigError, load_config
 from actors.state.journal_format import JournalError
+from actors.state.store.interface import StoreError
 from cli.errors import CommandError, ExitStatus
 from supervisor import run_agent
 
@@ -23,6 +24,8 @@ def agent(
         raise CommandError("this version drives only the soft datapath, not the kernel's")
     try:
         status = run_agent(loaded)
+    except StoreError as error:
+        raise CommandError(str(error), ExitStatus.NOT_FOUND) from error
     except JournalError as error:
         raise CommandError(str(error)) from error
     raise typer.Exit(status)

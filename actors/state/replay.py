@@ -98,6 +98,8 @@ class Replay:
         self._expected: list[Emitted] = []
         self._expected_cuts: list[int] = []
         self._current = 0
+        self._ended = ""
+        """Why the replayed lane ended; the recorded one must have ended there too."""
 
     def run(self, until: int | None = None, most_differences: int = 1) -> ReplayResult:
         """Replay up to input `until` (its number), or until `most_differences` were found.
@@ -112,6 +114,9 @@ class Replay:
                 case InputRead():
                     self._settle(whole=True)
                     if until is not None and entry.number > until:
+                        return self.result
+                    if self._ended:
+                        self._differ(f"the replayed lane had ended: {self._ended}", None, None)
                         return self.result
                     self._handle(entry)
                 case OutputRead():
@@ -151,6 +156,7 @@ class Replay:
                 self._differ("the state at the beginning of a segment", None, None)
             return
         self.run_info = segment.run
+        self._ended = ""
         try:
             host = msgspec.msgpack.decode(segment.run.settings, type=HostSettings)
             requests = RequestBuffer(lambda _: 0, lambda _errno, _sequences: None)
@@ -179,7 +185,7 @@ class Replay:
         try:
             lane.handle(entry.to, message)
         except (EscalationError, LaneStuckError) as error:
-            self._differ(f"the replayed lane ended: {error}", None, None)
+            self._ended = str(error)
         if self.after_input is not None:
             self.after_input(entry)
 

@@ -1,0 +1,240 @@
+"""The agent's process: readiness, orderly stop, and what ends it, each in a namespace of its own."""
+
+import contextlib
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import textwrap
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from actors.state.document import apply_document, parse_document
+from actors.state.journal import SegmentEnd
+from actors.state.journal_reader import read_journal
+from actors.state.replay import Replay
+from actors.state.store.open import open_store
+
+pytestmark = pytest.mark.lab
+
+DOCUMENT = """
+ayatori: 1
+bridges:
+  lan:
+    ports:
+      a: {host: h1, interface: nothere}
+"""
+PATIENCE = 30.0
+
+
+class AgentProcess:
+    """An agent in a network namespace of its own, with its store, journal and notify socket."""
+
+    def __init__(self, folder: Path, *, extra: str = "", program: str = "") -> None:
+        self.folder = folder
+        url = f"sqlite:///{folder}/store.db"
+        with contextlib.closing(open_store(url)) as store:
+            apply_document(store, parse_document(DOCUMENT, "test"))
+        self.control = folder / "control.sock"
+        self.journal = folder / "journal"
+        config = folder / "agent.yaml"
+        config.write_text(
+            f"host: h1\nstore: '{url}'\njournal: {{directory: {self.journal}}}\n"
+            f"control: {self.control}\ndatapath: soft\nlog: {{format: json}}\n{extra}"
+        )
+        self.notify = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self.notify.bind(str(folder / "notify"))
+        self.notify.settimeout(PATIENCE)
+        script = program or (
+            f"import sys; sys.argv = ['ayatori', 'agent', '--config', {str(config)!r}]\n"
+            "from cli.main import run; run()"
+        )
+        self.log = (folder / "log").open("w+", encoding="utf-8")
+        unshare = ["unshare", "-n"] if os.geteuid() == 0 else ["unshare", "-rn"]
+        self.process = subprocess.Popen(
+            [*unshare, sys.executable, "-c", script.replace("CONFIG", repr(str(config)))],
+            stderr=self.log,
+            env={**os.environ, "NOTIFY_SOCKET": str(folder / "notify")},
+        )
+
+    def wait_ready(self) -> None:
+        while b"READY=1" not in self.notify.recv(4096):
+            pass
+
+    def ask(self, request: dict[str, object]) -> dict[str, object]:
+        with socket.socket(socket.AF_UNIX) as client:
+            client.settimeout(PATIENCE)
+            client.connect(str(self.control))
+            client.sendall(json.dumps(request).encode() + b"\n")
+            answer = b""
+            while not answer.endswith(b"\n"):
+                part = client.recv(65536)
+                assert part, "the agent hung up"
+                answer += part
+        loaded: dict[str, object] = json.loads(answer)
+        return loaded
+
+    def end(self, number: int = signal.SIGTERM) -> int:
+        self.process.send_signal(number)
+        return self.process.wait(PATIENCE)
+
+    def logged(self) -> str:
+        return (self.folder / "log").read_text(encoding="utf-8")
+
+    def close(self) -> None:
+        if self.process.poll() is None:
+            self.process.kill()
+            self.process.wait(PATIENCE)
+        self.notify.close()
+        self.log.close()
+
+
+@pytest.fixture
+def start(tmp_path: Path) -> Iterator[Callable[..., AgentProcess]]:
+    started: list[AgentProcess] = []
+
+    def starter(**options: str) -> AgentProcess:
+        started.append(AgentProcess(tmp_path, **options))
+        return started[-1]
+
+    yield starter
+    for agent in started:
+        agent.close()
+
+
+def eventually(holds: Callable[[], object]) -> None:
+    deadline = time.monotonic() + PATIENCE
+    while not holds():
+        assert time.monotonic() < deadline, "it did not come about in time"
+        time.sleep(0.05)
+
+
+def test_an_agent_says_when_it_is_ready_and_stops_in_order_on_sigterm(
+    start: Callable[..., AgentProcess],
+) -> None:
+    agent = start()
+    agent.wait_ready()
+    assert agent.ask({"ask": "status"})["ready"] is True
+    assert agent.end() == 0
+    assert not agent.control.exists()
+    entries = list(read_journal(agent.journal))
+    assert isinstance(entries[-1], SegmentEnd)
+    result = Replay(agent.journal).run()
+    assert (result.differences, result.damage) == ([], [])
+    assert result.inputs == entries[-1].inputs
+
+
+def test_an_agent_whose_actor_crashes_past_the_limit_ends_with_a_status_of_its_own(
+    start: Callable[..., AgentProcess],
+) -> None:
+    agent = start()
+    agent.wait_ready()
+    agent.ask({"fault": "clock", "times": 100})
+    assert agent.process.wait(60) == 70
+    assert "InjectedFaultError" in agent.logged()
+    result = Replay(agent.journal).run()
+    assert result.crashes == 11
+
+
+def test_a_crash_below_the_limit_leaves_the_agent_at_work_and_its_journal_replays(
+    start: Callable[..., AgentProcess],
+) -> None:
+    agent = start()
+    agent.wait_ready()
+    agent.ask({"fault": "clock", "times": 2})
+    eventually(lambda: agent.ask({"ask": "status"})["crashes"] == {"clock": 2})
+    inputs = agent.ask({"ask": "status"})["inputs"]
+    eventually(lambda: agent.ask({"ask": "status"})["inputs"] != inputs)
+    assert agent.end() == 0
+    result = Replay(agent.journal).run()
+    assert result.differences == []
+    assert result.crashes == 2
+
+
+def test_a_lane_that_stands_still_is_noticed_and_its_stack_is_in_the_log(
+    start: Callable[..., AgentProcess],
+) -> None:
+    program = textwrap.dedent("""
+        import itertools, pathlib
+        from actors.clock import ClockActor
+        from actors.edge.config import load_config
+        from supervisor import run_agent
+
+        handle, count = ClockActor.on_receive, itertools.count()
+
+        def stand_still(self, message):
+            while next(count) >= 20:
+                pass
+            handle(self, message)
+
+        ClockActor.on_receive = stand_still
+        raise SystemExit(run_agent(load_config(pathlib.Path(CONFIG))))
+    """)
+    agent = start(extra="lane_timeout: 1.0\n", program=program)
+    assert agent.process.wait(PATIENCE) == 71
+    assert "stands still" in agent.logged()
+    assert "in stand_still" in agent.logged()
+
+
+def test_a_datapath_process_that_dies_is_started_again(
+    start: Callable[..., AgentProcess],
+) -> None:
+    agent = start()
+    agent.wait_ready()
+
+    def datapaths() -> list[int]:
+        found = subprocess.run(
+            ["ps", "-o", "pid=,args=", "--ppid", str(agent.process.pid)],
+            capture_output=True, text=True, check=False,
+        ).stdout  # fmt: skip
+        return [
+            int(line.split()[0]) for line in found.splitlines() if "actors.datapath.soft" in line
+        ]
+
+    before = datapaths()
+    assert len(before) == 1
+    os.kill(before[0], signal.SIGKILL)
+    eventually(lambda: len(datapaths()) == 1 and datapaths() != before)
+    eventually(lambda: agent.ask({"ask": "status"})["restarts"] == {"datapath": 1})
+    assert agent.end() == 0
+    assert Replay(agent.journal).run().differences == []
+
+
+@pytest.mark.parametrize(
+    ("extra", "message"),
+    [
+        ("tunel: {port: 1}\n", "did you mean `tunnel`?"),
+        ("limits: {flows: 0}\n", "limits.flows"),
+        ("tunnel: {port: 70000}\n", "no UDP port"),
+        ("journal_: 3\n", "unknown field `journal_`"),
+        ("datapath: magic\n", "datapath"),
+        ("a: [\n", "agent.yaml"),
+    ],
+)
+def test_a_wrong_configuration_is_one_line_and_status_2(
+    start: Callable[..., AgentProcess], extra: str, message: str
+) -> None:
+    agent = start(extra=extra)
+    assert agent.process.wait(PATIENCE) == 2
+    assert message in agent.logged()
+    assert len(agent.logged().splitlines()) == 1
+
+
+def test_the_agent_refuses_a_store_that_it_cannot_open(tmp_path: Path) -> None:
+    config = tmp_path / "agent.yaml"
+    config.write_text(
+        f"host: h1\nstore: zookeeper://localhost/a\njournal: {{directory: {tmp_path}/j}}\n"
+        f"control: {tmp_path}/c\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-m", "cli.main", "agent", "--config", str(config)],
+        capture_output=True, text=True, timeout=PATIENCE, check=False,
+    )  # fmt: skip
+    assert done.returncode == 3
+    assert "ZooKeeper" in done.stderr
+    assert len(done.stderr.splitlines()) == 1
