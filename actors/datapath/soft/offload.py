@@ -25,6 +25,11 @@ _LONG: Final = struct.Struct("!I")
 _TCP_LAST_ONLY: Final = 0x09
 """FIN and PSH belong to the last segment."""
 _TCP_CWR: Final = 0x80
+_ONES: Final = 0xFFFF
+_DIFFERING: Final = {_TCP: ((4, 4), (13, 1), (16, 2)), _UDP: ((4, 2), (6, 2))}
+"""Start and length of TCP's sequence number, flags, checksum, and of UDP's length, checksum."""
+_DIFFERING_IPV4: Final = ((2, 4), (10, 2))
+"""Of IPv4's total length, identification and checksum."""
 _MAX_SEGMENTS: Final = 1024
 """64 KB in segments of 64 bytes; a sender that asks for smaller ones is refused."""
 
@@ -40,7 +45,7 @@ def complete_checksum(packet: Packet) -> None:
     _WORD.pack_into(packet.buffer, start + packet.csum_offset, value or 0xFFFF)
 
 
-def segments(packet: Packet) -> list[bytes]:
+def segments(packet: Packet) -> list[bytes]:  # noqa: PLR0915 - one pass over one frame
     """Cut a GSO frame into whole frames with right lengths and checksums; [] if that fails."""
     kind = packet.gso_type & ~GSO_ECN
     frame = packet.view[packet.start : packet.end]
@@ -59,48 +64,53 @@ def segments(packet: Packet) -> list[bytes]:
         return []
     if not (
         (ipv4 or ethertype == ETHERTYPE_IPV6)
-        and l4 >= l3 + (20 if ipv4 else 40)
-        and l4 + csum_offset < header < len(frame)
+        and not (l4 - l3) % 2
+        and header - l3 + packet.gso_size <= _ONES
+        and l3 + 20 <= l4 < l4 + csum_offset < header < len(frame)
+        and (l4 == l3 + ((frame[l3] & 0x0F) << 2) if ipv4 else l4 >= l3 + 40)
         and packet.csum_offset == csum_offset
         and (len(frame) - header) <= packet.gso_size * _MAX_SEGMENTS
     ):
         return []
     addresses = frame[l3 + 12 : l3 + 20] if ipv4 else frame[l3 + 8 : l3 + 40]
-    pseudo = int.from_bytes(addresses) + proto
-    template = bytes(frame[:header])
-    pieces = range(header, len(frame), packet.gso_size)
+    head = bytearray(frame[:header])
+    sequence = _LONG.unpack_from(head, l4 + 4)[0]
+    flags = head[l4 + 13] if proto == _TCP else 0
+    ident = _WORD.unpack_from(head, l3 + 4)[0]
+    # What differs between segments is zero while the sums of the rest are taken.
+    for start, size in _DIFFERING[proto]:
+        head[l4 + start : l4 + start + size] = bytes(size)
+    for start, size in _DIFFERING_IPV4 if ipv4 else ():
+        head[l3 + start : l3 + start + size] = bytes(size)
+    l3_sum = int.from_bytes(head[l3:l4]) % _ONES
+    l4_sum = (int.from_bytes(head[l4:]) + int.from_bytes(addresses) + proto) % _ONES
     result = []
-    for index, at in enumerate(pieces):
-        segment = bytearray(template)
-        segment += frame[at : at + packet.gso_size]
+    for at in range(header, len(frame), packet.gso_size):
+        payload = frame[at : at + packet.gso_size]
+        l4_length = header - l4 + len(payload)
         if ipv4:
-            _fix_ipv4(segment, l3, l4, index)
+            length = header - l3 + len(payload)
+            _WORD.pack_into(head, l3 + 2, length)
+            _WORD.pack_into(head, l3 + 4, ident)
+            checksum = _ONES - ((l3_sum + length + ident) % _ONES or _ONES)
+            _WORD.pack_into(head, l3 + 10, checksum)
+            ident = (ident + 1) & 0xFFFF
         else:
-            _WORD.pack_into(segment, l3 + 4, len(segment) - l3 - 40)
+            _WORD.pack_into(head, l3 + 4, header - l3 - 40 + len(payload))
+        total = l4_sum + l4_length
         if proto == _TCP:
-            _fix_tcp(segment, l4, at - header, last=at == pieces[-1], first=index == 0)
+            last = at + packet.gso_size >= len(frame)
+            its_flags = flags if last else flags & ~_TCP_LAST_ONLY
+            if at != header:
+                its_flags &= ~_TCP_CWR
+            _LONG.pack_into(head, l4 + 4, sequence)
+            head[l4 + 13] = its_flags
+            total += sequence + its_flags
+            sequence = (sequence + len(payload)) & 0xFFFFFFFF
         else:
-            _WORD.pack_into(segment, l4 + 4, len(segment) - l4)
-        at_csum = l4 + csum_offset
-        _WORD.pack_into(segment, at_csum, 0)
-        value = internet_checksum(memoryview(segment)[l4:], pseudo + len(segment) - l4)
-        _WORD.pack_into(segment, at_csum, value or 0xFFFF)
-        result.append(bytes(segment))
+            _WORD.pack_into(head, l4 + 4, l4_length)
+            total += l4_length
+        value = internet_checksum(payload, total)
+        _WORD.pack_into(head, l4 + csum_offset, value or _ONES)
+        result.append(b"".join((head, payload)))
     return result
-
-
-def _fix_ipv4(segment: bytearray, l3: int, l4: int, index: int) -> None:
-    _WORD.pack_into(segment, l3 + 2, len(segment) - l3)
-    ident = _WORD.unpack_from(segment, l3 + 4)[0]
-    _WORD.pack_into(segment, l3 + 4, (ident + index) & 0xFFFF)
-    _WORD.pack_into(segment, l3 + 10, 0)
-    _WORD.pack_into(segment, l3 + 10, internet_checksum(segment[l3:l4]))
-
-
-def _fix_tcp(segment: bytearray, l4: int, sent: int, *, last: bool, first: bool) -> None:
-    sequence = _LONG.unpack_from(segment, l4 + 4)[0]
-    _LONG.pack_into(segment, l4 + 4, (sequence + sent) & 0xFFFFFFFF)
-    if not last:
-        segment[l4 + 13] &= ~_TCP_LAST_ONLY & 0xFF
-    if not first:
-        segment[l4 + 13] &= ~_TCP_CWR & 0xFF

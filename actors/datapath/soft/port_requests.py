@@ -27,7 +27,7 @@ from actors.datapath.soft.limits import MAX_DATAPATHS, MAX_PORTS
 from actors.datapath.soft.loop import Loop
 from actors.datapath.soft.ports.factory import PortFactory
 from actors.datapath.soft.ports.port import Port, PortUnavailableError
-from actors.datapath.soft.ports.tap import InternalPort, NoDevicePort, tap_is_supported
+from actors.datapath.soft.ports.tap import InternalPort, NoDevicePort, tap_is_usable
 from actors.datapath.soft.refusal import Refused
 from actors.datapath.soft.upcalls import UpcallSender
 
@@ -70,8 +70,8 @@ class PortRequests:
         return describe_datapath(seq, odp.OVS_DP_CMD_NEW, datapath)
 
     def _open_local(self, name: str) -> Port:
-        if not tap_is_supported():
-            _LOG.warning("no TUN/TAP driver here: the local port of %s has no device", name)
+        if not tap_is_usable():
+            _LOG.warning("/dev/net/tun is not usable: the local port of %s has no device", name)
             return NoDevicePort(_LOCAL, name)
         try:
             return InternalPort(_LOCAL, name)

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from actors.datapath.soft.offload import complete_checksum, segments
-from actors.datapath.soft.packet import GSO_TCPV4, GSO_TCPV6, GSO_UDP_L4
+from actors.datapath.soft.packet import GSO_TCPV4, GSO_TCPV6, GSO_UDP_L4, Packet
 from tests.datapath.soft.frames import (
     TCP,
     UDP,
@@ -67,10 +67,24 @@ def test_udp_segments_are_datagrams_of_their_own(v6: bool) -> None:
     noise=st.binary(min_size=14, max_size=120), start=st.integers(0, 120), kind=st.integers(0, 255)
 )
 def test_any_bytes_called_gso_give_no_segments_or_whole_ones(
-    noise: bytes, start: int, kind: int
+    noise: bytes, start: int, kind: int, ethertype: bytes
 ) -> None:
     packet = partial_packet(ip_frame(UDP, bytes(8)))
-    packet.load(noise)
+    packet.load(noise[:12] + ethertype + noise[14:])
     packet.needs_csum, packet.csum_start, packet.csum_offset = True, start, 16
     packet.gso_type, packet.gso_size = kind, 10
     assert all(len(frame) <= len(noise) for frame in segments(packet))
+
+
+@given(size=st.integers(1, 65535), payload=st.integers(1, 65400), v6=st.booleans())
+def test_a_segment_size_that_fits_no_packet_gives_no_segments(
+    size: int, payload: int, v6: bool
+) -> None:
+    base = partial_packet(ip_frame(TCP, tcp_header(), v6=v6))
+    packet = Packet()
+    packet.load(base.frame() + bytes(payload))
+    packet.needs_csum, packet.csum_start, packet.csum_offset = True, base.csum_start, 16
+    packet.gso_type, packet.gso_size = GSO_TCPV4, size
+    cut = segments(packet)
+    assert all(checksums_are_right(frame) for frame in (*cut[:1], *cut[-1:]))
+    assert sum(len(frame) - len(base.frame()) for frame in cut) in {0, payload}

@@ -107,9 +107,13 @@ class NoDevicePort(Port):
         """There is nothing to release."""
 
 
-def tap_is_supported() -> bool:
-    """Tell whether this machine has the TUN/TAP driver's device file."""
-    return _TUN.exists()
+def tap_is_usable() -> bool:
+    """Tell whether this process may open the TUN/TAP driver's device file."""
+    try:
+        os.close(os.open(_TUN, os.O_RDWR | os.O_CLOEXEC))
+    except OSError:
+        return False
+    return True
 
 
 def _open_tap(name: str) -> int:
