@@ -17,6 +17,7 @@ from cli.errors import CommandError, ExitStatus
 app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
+    rich_markup_mode=None,
     help="Build a virtual network of namespaces on this machine.",
 )
 

@@ -51,9 +51,10 @@ def leave_machine() -> int | None:
         Path("/proc/self/gid_map").write_text(f"0 {group} 1")
     except OSError as error:
         raise IsolationRefused(
-            "not root, and the kernel refuses user namespaces"
+            "this user may make no network namespaces, and the kernel refuses user namespaces"
             f" ({error.strerror}; see user.max_user_namespaces, kernel.unprivileged_userns_clone"
-            " and kernel.apparmor_restrict_unprivileged_userns): run as root"
+            " and kernel.apparmor_restrict_unprivileged_userns):"
+            " run as root, in a container with CAP_SYS_ADMIN"
         ) from error
     return os.open("/proc/self/ns/user", os.O_RDONLY | os.O_CLOEXEC)
 

@@ -71,7 +71,9 @@ def require_lab(name: str | None) -> RunningLab:
 
 def all_labs() -> tuple[LabFiles, ...]:
     """Return the files of every lab that has a folder, running or not."""
-    return tuple(LabFiles(folder) for folder in sorted(labs_folder().iterdir()) if folder.is_dir())
+    labs = labs_folder()
+    folders = sorted(labs.iterdir()) if labs.is_dir() else []
+    return tuple(LabFiles(folder) for folder in folders if folder.is_dir())
 
 
 def is_alive(files: LabFiles) -> bool:

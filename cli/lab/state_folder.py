@@ -85,31 +85,39 @@ class LabFiles(NamedTuple):
         return HostFiles(self.folder / "hosts" / name)
 
 
-def lab_files(name: str) -> LabFiles:
-    """Return the files of the lab of that name, existing or not. Raises CommandError."""
+def lab_files(name: str, *, make: bool = False) -> LabFiles:
+    """Return the files of the lab of that name, existing or not. Raises CommandError.
+
+    With `make` the folder that its own folder goes into exists.
+    """
     if _NAME.fullmatch(name) is None:
         raise CommandError(
             f"{name!r} cannot name a lab: letters, digits, '-', '_' and '.', at most 32",
             ExitStatus.USAGE,
         )
-    return LabFiles(labs_folder() / name)
+    return LabFiles(labs_folder(make=make) / name)
 
 
-def labs_folder() -> Path:
-    """Return the folder that holds all labs' folders, made if need be. Raises CommandError."""
+def labs_folder(*, make: bool = False) -> Path:
+    """Return the folder that holds all labs' folders; with `make` it exists. Raises CommandError."""
     refusals = []
     for base in _bases():
+        labs = base / "labs"
         try:
-            base.mkdir(mode=0o700, exist_ok=True)
-            labs = base / "labs"
-            labs.mkdir(mode=0o700, exist_ok=True)
+            if make:
+                base.mkdir(mode=0o700, exist_ok=True)
+                labs.mkdir(mode=0o700, exist_ok=True)
+            elif not labs.is_dir():
+                continue
+            for folder in (base, labs):
+                _refuse_unless_ours(folder, private=folder == labs)
         except OSError as error:
             refusals.append(f"{base}: {error.strerror}")
-            continue
-        for folder in (base, labs):
-            _refuse_unless_ours(folder, private=folder == labs)
-        return labs
-    raise CommandError(f"no place for the lab's state: {'; '.join(refusals)}")
+        else:
+            return labs
+    if refusals:
+        raise CommandError(f"no place for the lab's state: {'; '.join(refusals)}")
+    return _bases()[0] / "labs"
 
 
 def _bases() -> tuple[Path, ...]:

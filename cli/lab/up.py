@@ -68,10 +68,10 @@ def up(
     do not come up leaves the lab, so that one can look why.
     """
     began = time.monotonic()
-    files = lab_files(request.name or DEFAULT_NAME)
     datapath = _datapath(request.datapath)
     store = None if request.store is None else _absolute(request.store)
     document = _load(request.file)
+    files = lab_files(request.name or DEFAULT_NAME, make=True)
     order = _Order(files, document, wanted_lab(document), store, datapath)
     check_socket_paths(files, tuple(order.wanted.hosts))
     with _terminable():

@@ -20,6 +20,7 @@ from cli.lab.down import alone, tear_down
 from cli.lab.launch import launch
 from cli.lab.registry import find_lab
 from cli.lab.state_folder import lab_files
+from cli.lab.wait import Change, wait
 from cli.lab.wanted import Host, Lab, Machine, Plug, Route, UnderlayRoute
 from tests.lab.machine import snapshot
 from tests.lab.runner import ROOT, LabRunner
@@ -42,11 +43,12 @@ class KeptLab(LabRunner):
     def launch(self, agent: str = AGENT) -> None:
         """Start the keeper."""
         script = str(HERE / "keeper_with_agent.py")
-        launch(self.files, "default", "sqlite:////none", "soft", (sys.executable, script, agent))
+        store = f"sqlite:///{self.state_dir}/store.db"
+        launch(self.files, "default", store, "soft", (sys.executable, script, agent))
 
     @property
     def files(self) -> Any:
-        return lab_files("default")
+        return lab_files("default", make=True)
 
     def ask(self, **request: Any) -> control.Message:
         return control.call(self.files.control, request, 30.0)[0]
@@ -400,6 +402,16 @@ def test_an_agent_that_cannot_start_is_told_from_one_that_waits(kept: KeptLab) -
     assert not agent["ready"]
     assert agent["last_end"] == "exit status 1"
     assert kept.run("lab", "logs", "h1", "-n", "1").stdout == "no such datapath\n"
+
+
+def test_an_agent_that_keeps_ending_is_not_waited_for(kept: KeptLab) -> None:
+    kept.launch("raise SystemExit('no such datapath')")
+    assert kept.change(two_hosts())["ok"]
+    found = find_lab(None)
+    assert found is not None
+    nothing = Change(0, frozenset(), frozenset())
+    with pytest.raises(CommandError, match=r"of h1 keeps ending .exit status 1.: no such datapath"):
+        wait(found, nothing, 60, lambda _: None)
 
 
 def test_what_an_agent_leaves_in_its_process_group_ends_with_it(kept: KeptLab) -> None:

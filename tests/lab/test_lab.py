@@ -129,6 +129,17 @@ def test_a_killed_agent_comes_back_under_another_pid(lab: LabRunner) -> None:
     lab.exec("vm1", *PING, "10.0.1.12", check=True)
 
 
+def test_up_after_a_killed_keeper_starts_afresh(lab: LabRunner) -> None:
+    lab.up(TWO_HOSTS)
+    entry = json.loads((lab.state_dir / "labs/default/lab.json").read_text())
+    keeper = os.pidfd_open(entry["pid"])
+    signal.pidfd_send_signal(keeper, signal.SIGKILL)
+    assert leftovers.wait_for_end([keeper], 10)
+    os.close(keeper)
+    assert "is up" in lab.up(TWO_HOSTS).stdout
+    lab.exec("vm1", *PING, "10.0.1.12", check=True)
+
+
 def test_two_labs_are_told_apart_by_name(lab: LabRunner) -> None:
     lab.up(TWO_HOSTS, "--name", "one")
     lab.up(TWO_HOSTS.replace("10.0.1.12", "10.0.1.22"), "--name", "two")

@@ -21,7 +21,7 @@ def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 @contextmanager
 def kept(name: str) -> Iterator[LabFiles]:
     """Stand for a keeper: an entry, and the lock held."""
-    files = lab_files(name)
+    files = lab_files(name, make=True)
     files.folder.mkdir()
     lock = os.open(files.lock, os.O_RDWR | os.O_CREAT)
     fcntl.flock(lock, fcntl.LOCK_EX)

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from cli.errors import CommandError, ExitStatus
+from cli.lab.registry import all_labs
 from cli.lab.state_folder import LabFiles, check_socket_paths, lab_files, labs_folder
 
 
@@ -12,7 +13,7 @@ def test_the_folder_that_is_told_is_used_and_closed_to_others(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("AYATORI_STATE_DIR", str(tmp_path / "state"))
-    assert labs_folder() == tmp_path / "state" / "labs"
+    assert labs_folder(make=True) == tmp_path / "state" / "labs"
     assert (tmp_path / "state").stat().st_mode & 0o777 == 0o700
     assert labs_folder().stat().st_mode & 0o777 == 0o700
 
@@ -21,7 +22,7 @@ def test_a_folder_that_others_can_write_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("AYATORI_STATE_DIR", str(tmp_path / "state"))
-    labs_folder().chmod(0o777)
+    labs_folder(make=True).chmod(0o777)
     with pytest.raises(CommandError, match="open to others"):
         labs_folder()
 
@@ -33,7 +34,7 @@ def test_a_folder_that_is_a_link_is_refused(
     (tmp_path / "state").symlink_to(tmp_path / "elsewhere")
     monkeypatch.setenv("AYATORI_STATE_DIR", str(tmp_path / "state"))
     with pytest.raises(CommandError, match="not a folder of ours"):
-        labs_folder()
+        labs_folder(make=True)
 
 
 def test_a_folder_that_cannot_be_made_is_named(
@@ -42,7 +43,15 @@ def test_a_folder_that_cannot_be_made_is_named(
     (tmp_path / "file").touch()
     monkeypatch.setenv("AYATORI_STATE_DIR", str(tmp_path / "file" / "state"))
     with pytest.raises(CommandError, match=r"no place for the lab's state: .*/file/state"):
-        labs_folder()
+        labs_folder(make=True)
+
+
+def test_asking_for_labs_makes_no_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AYATORI_STATE_DIR", str(tmp_path / "state"))
+    assert labs_folder() == tmp_path / "state" / "labs"
+    assert lab_files("one").folder == tmp_path / "state" / "labs" / "one"
+    assert all_labs() == ()
+    assert not (tmp_path / "state").exists()
 
 
 @pytest.mark.parametrize("name", ["", ".", "..", "a/b", ".hidden", "x" * 33, "sp ace", "a\n"])
