@@ -198,14 +198,14 @@ class FlowController(LaneActor):
         if actions:
             state.counters.executed += 1
             self.send(NETLINK_BROKER, ExecutePacket(context.raw_key, actions, context.frame))
-        if context.parked and context.raw_key:
+        if context.resumed and context.raw_key:
             self.send(
                 PACKET_WORKFLOW, ParkedPacketFinished(context.number, context.raw_key, actions)
             )
 
     def _install(self, context: PacketContext, tags: tuple[Tag, ...], actions: bytes) -> None:
         state = self.state
-        if state.recent.since(context.number, tags):
+        if context.resumed and self._is_stale(context, tags):
             state.counters.stale += 1
             return
         raw_key = context.raw_key
@@ -220,7 +220,7 @@ class FlowController(LaneActor):
         number = state.next_flow
         state.next_flow = number + 1
         flow = Flow(
-            number, context.lifetime, context.at if not context.parked else self.lane.now,
+            number, context.lifetime, context.at if not context.resumed else self.lane.now,
             raw_key, mask, actions, tags, context.reason,
         )  # fmt: skip
         first = table.add(flow, identity)
@@ -235,6 +235,13 @@ class FlowController(LaneActor):
         if not state.timer:
             state.timer = True
             self.send(CLOCK, WakeMe(self.name, Nanoseconds(self.lane.now + EXPIRY_INTERVAL)))
+
+    def _is_stale(self, context: PacketContext, tags: tuple[Tag, ...]) -> bool:
+        """Tell whether what a packet read before or after it waited has changed since it did."""
+        recent, waited = self.state.recent, context.waited_tags
+        return recent.since(context.number, tags[:waited]) or recent.since(
+            context.resumed, tags[waited:]
+        )
 
     def _evict(self) -> None:
         number = self.table.to_evict()

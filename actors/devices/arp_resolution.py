@@ -20,7 +20,7 @@ from actors.devices.router_forwarding import (
     arp_entry,
     decide,
 )
-from actors.devices.waiting_room import MOST_WAIT, WaitingRoom
+from actors.devices.waiting_room import MOST_WAIT, WaitingRoom, parked, resumed
 from actors.lifetimes import LIFE_ERROR, LIFE_NONE
 from actors.messages.flows import InvalidateTags, UnwatchTag, WatchTag
 from actors.messages.simulation import Hop, PacketContext, PacketParked
@@ -62,13 +62,12 @@ class ArpResolution:
             # A copy in a flood: the others go on, and no flow may be made of it.
             router.send(*after_branch(consume(context, "").context))
             context = msgspec.structs.replace(context, pending=(), outputs=(), lifetime=LIFE_NONE)
-        elif not context.parked:
+        elif not context.resumed:
             router.send(_WORKFLOW, PacketParked(context.number, context.raw_key))
         resolution = self._resolve(needs.port, needs.next_hop, context.at)
         if len(resolution.waiting) >= MOST_PER_NEXT_HOP:
             self._end(resolution.waiting.pop(0), "too many wait for one next hop", LIFE_NONE)
-        waiting = Hop(msgspec.structs.replace(context, parked=True), hop.port)
-        resolution.waiting.append(waiting)
+        resolution.waiting.append(parked(hop, context, router.lane.inputs))
         router.state.parked += 1
 
     def _resolve(self, port: PortId, address: IpAddress, at: Nanoseconds) -> Resolution:
@@ -97,7 +96,7 @@ class ArpResolution:
             return
         router.state.parked -= len(resolution.waiting)
         for hop in resolution.waiting:
-            router.on_receive(hop)
+            router.on_receive(resumed(hop, router.lane.inputs))
 
     def _give_up(self, resolution: Resolution, at: Nanoseconds) -> None:
         router = self._router
@@ -278,6 +277,6 @@ class ArpResolution:
         state.parked = 0
         for resolution in resolutions.values():
             for hop in resolution.waiting:
-                self._router.on_receive(hop)
+                self._router.on_receive(resumed(hop, self._router.lane.inputs))
         if resolutions:
             self._arm(at)

@@ -8,8 +8,9 @@ from typing import Any, Protocol
 import msgspec
 
 from actors.devices.outcome import after_branch, drop
+from actors.lane import Lane
 from actors.lifetimes import LIFE_ERROR, LIFE_PLAIN
-from actors.messages.simulation import Hop, PacketParked, Verdict
+from actors.messages.simulation import Hop, PacketContext, PacketParked, Verdict
 from actors.messages.time import WakeMe
 from actors.tags import device_tag
 from actors.values import SECOND, ActorName, DeviceId, Nanoseconds, Tag
@@ -34,6 +35,7 @@ class _Waits(Protocol):
 class _Device(Protocol):
     name: ActorName
     id: DeviceId
+    lane: Lane
 
     @property
     def state(self) -> Any: ...
@@ -41,6 +43,17 @@ class _Device(Protocol):
     def send(self, to: ActorName, message: Any, /) -> None: ...
 
     def on_receive(self, message: Any) -> Any: ...
+
+
+def parked(hop: Hop, context: PacketContext, number: int) -> Hop:
+    """Return the hop as it waits from input `number` on; what it has read may change meanwhile."""
+    waits = msgspec.structs.replace(context, resumed=number, waited_tags=len(context.tags))
+    return Hop(waits, hop.port)
+
+
+def resumed(hop: Hop, number: int) -> Hop:
+    """Return the hop as it goes on at input `number`."""
+    return Hop(msgspec.structs.replace(hop.context, resumed=number), hop.port)
 
 
 class WaitingRoom:
@@ -60,7 +73,7 @@ class WaitingRoom:
             state.timer = True
             device.send(_CLOCK, WakeMe(device.name, Nanoseconds(context.at + MOST_WAIT)))
         device.send(_WORKFLOW, PacketParked(context.number, context.raw_key))
-        state.waiting.append(Hop(msgspec.structs.replace(context, parked=True), hop.port))
+        state.waiting.append(parked(hop, context, device.lane.inputs))
 
     @staticmethod
     def release(device: _Device) -> None:
@@ -68,7 +81,7 @@ class WaitingRoom:
         state: _Waits = device.state
         waiting, state.waiting = state.waiting, []
         for hop in waiting:
-            device.on_receive(hop)
+            device.on_receive(resumed(hop, device.lane.inputs))
 
     @staticmethod
     def give_up(device: _Device, reason: str) -> None:

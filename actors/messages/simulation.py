@@ -54,8 +54,10 @@ class PacketContext(Struct, frozen=True, gc=False):
     """One of the LIFE_* constants of actors/datapath/lifetimes.py: how long the flow may live."""
     reason: str = ""
     """Why (a branch of) it was dropped; "" if it was not."""
-    parked: bool = False
-    """True once it waited somewhere: then the topology may have changed behind it."""
+    resumed: int = 0
+    """Input at which it last went on after waiting, 0 if it never waited: what it had read by
+    then, the first `waited_tags` of its tags, may have changed behind it."""
+    waited_tags: int = 0
 
 
 class Hop(Struct, frozen=True, gc=False):
