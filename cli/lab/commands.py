@@ -27,7 +27,9 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 @app.command()
 def up(
-    file: Annotated[Path, typer.Argument(help="Topology document with a lab section.")],
+    file: Annotated[
+        Path, typer.Argument(metavar="FILE", help="Topology document with a lab section.")
+    ],
     store: Annotated[
         str | None, typer.Option(help="URL of the store; one of the lab's own if left out.")
     ] = None,
@@ -38,7 +40,10 @@ def up(
     ] = 60.0,
     as_json: AsJson = False,
 ) -> None:
-    """Build a lab, or make the running one like FILE; return when it is ready."""
+    """Build a lab, or change the running one.
+
+    Returns when every agent is ready and every machine's port is active.
+    """
     from cli.lab import show
     from cli.lab.up import Request
     from cli.lab.up import up as build
@@ -53,11 +58,16 @@ def up(
 
 @app.command("exec", context_settings={"allow_interspersed_args": False})
 def execute(
-    machine: Annotated[str, typer.Argument(help="A machine, or a host.")],
-    command: Annotated[list[str], typer.Argument(help="Command and its arguments.")],
+    machine: Annotated[str, typer.Argument(metavar="MACHINE", help="A machine, or a host.")],
+    command: Annotated[
+        list[str], typer.Argument(metavar="COMMAND...", help="Command, its arguments.")
+    ],
     name: Name = None,
 ) -> None:
-    """Run a command in a machine, with this terminal, these files and its exit status."""
+    """Run a command in a machine or host.
+
+    It has this terminal, these files and this folder; its exit status is passed on.
+    """
     from cli.lab.execute import execute as become
 
     words = command[1:] if command[0] == "--" else command
@@ -83,7 +93,7 @@ def status(name: Name = None, as_json: AsJson = False) -> None:
 
 @app.command()
 def logs(
-    host: Annotated[str, typer.Argument(help="A host.")],
+    host: Annotated[str, typer.Argument(metavar="HOST", help="A host.")],
     lines: Annotated[
         int | None, typer.Option("--lines", "-n", min=0, help="Only so many last lines.")
     ] = None,
@@ -101,7 +111,10 @@ def logs(
 
 @app.command()
 def down(name: Name = None) -> None:
-    """End the lab: when this returns, all of it is gone."""
+    """End the lab: nothing of it is left.
+
+    Cleans up after a lab whose keeper was killed, too.
+    """
     from cli.lab.down import bring_down
 
     for ended in bring_down(name):
