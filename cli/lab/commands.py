@@ -60,7 +60,7 @@ def up(
 def execute(
     machine: Annotated[str, typer.Argument(metavar="MACHINE", help="A machine, or a host.")],
     command: Annotated[
-        list[str], typer.Argument(metavar="COMMAND...", help="Command, its arguments.")
+        list[str], typer.Argument(metavar="COMMAND", help="Command, its arguments.")
     ],
     name: Name = None,
 ) -> None:
