@@ -39,7 +39,8 @@ class Namespace:
         except BaseException:
             self._thread.shutdown()
             raise
-        self.run(lambda: _with_route(lambda ip: ip.link("set", index=1, state="up")))
+        self._route = self.run(IPRoute)
+        self.set_link("lo", state="up")
 
     def __enter__(self) -> Self:
         return self
@@ -56,12 +57,16 @@ class Namespace:
         """Call `function` in the namespace and return what it returns."""
         return self._thread.submit(function).result()
 
+    def _link(self, call: Callable[[IPRoute], _T]) -> _T:
+        return self.run(lambda: call(self._route))
+
     def socket(self, family: int, kind: int, proto: int = 0) -> socket.socket:
         """Make a socket that belongs to the namespace."""
         return self.run(lambda: socket.socket(family, kind, proto))
 
     def close(self) -> None:
         """Let it go."""
+        self.run(self._route.close)
         self._thread.shutdown()
         os.close(self.fd)
 
@@ -77,7 +82,7 @@ class Namespace:
                 peer={"ifname": other_name, "net_ns_fd": other.fd, "mtu": mtu},
             )
 
-        self.run(lambda: _with_route(make))
+        self._link(make)
         self.set_link(name, state="up")
         other.set_link(other_name, state="up")
 
@@ -87,13 +92,11 @@ class Namespace:
         def change(ip: IPRoute) -> None:
             ip.link("set", index=ip.link_lookup(ifname=name)[0], **settings)
 
-        self.run(lambda: _with_route(change))
+        self._link(change)
 
     def delete_link(self, name: str) -> None:
         """Delete a link."""
-        self.run(
-            lambda: _with_route(lambda ip: ip.link("del", index=ip.link_lookup(ifname=name)[0]))
-        )
+        self._link(lambda ip: ip.link("del", index=ip.link_lookup(ifname=name)[0]))
 
     def links(self) -> set[str]:
         """Names of the links that are there."""
@@ -101,29 +104,25 @@ class Namespace:
 
     def address(self, name: str, address: str, length: int) -> None:
         """Give a link an address, without duplicate address detection."""
-        self.run(
-            lambda: _with_route(
-                lambda ip: ip.addr(
-                    "add",
-                    index=ip.link_lookup(ifname=name)[0],
-                    address=address,
-                    prefixlen=length,
-                    **({"flags": 0x02} if ":" in address else {}),
-                )
+        self._link(
+            lambda ip: ip.addr(
+                "add",
+                index=ip.link_lookup(ifname=name)[0],
+                address=address,
+                prefixlen=length,
+                **({"flags": 0x02} if ":" in address else {}),
             )
         )
 
     def neighbour(self, name: str, address: str, mac: str) -> None:
         """Make a permanent neighbour entry."""
-        self.run(
-            lambda: _with_route(
-                lambda ip: ip.neigh(
-                    "replace",
-                    ifindex=ip.link_lookup(ifname=name)[0],
-                    dst=address,
-                    lladdr=mac,
-                    state=0x80,
-                )
+        self._link(
+            lambda ip: ip.neigh(
+                "replace",
+                ifindex=ip.link_lookup(ifname=name)[0],
+                dst=address,
+                lladdr=mac,
+                state=0x80,
             )
         )
 
@@ -133,7 +132,7 @@ class Namespace:
         def read(ip: IPRoute) -> str:
             return str(ip.get_links(ip.link_lookup(ifname=name)[0])[0].get_attr("IFLA_ADDRESS"))
 
-        return self.run(lambda: _with_route(read))
+        return self._link(read)
 
 
 def _unshare() -> int:
@@ -141,8 +140,3 @@ def _unshare() -> int:
         code = ctypes.get_errno()
         raise OSError(code, os.strerror(code))
     return os.open(f"/proc/self/task/{threading.get_native_id()}/ns/net", os.O_RDONLY)
-
-
-def _with_route(call: Callable[[IPRoute], _T]) -> _T:
-    with IPRoute() as ip:
-        return call(ip)

@@ -3,7 +3,7 @@
 import errno
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from actors.datapath.soft import flow_table
@@ -69,7 +69,6 @@ def _matches(flow: Flow, key: FlowKey) -> bool:
     return True
 
 
-@settings(max_examples=200)
 @given(
     flows=st.lists(st.tuples(_KEYS, _MASKS), max_size=12),
     removed=st.sets(st.integers(0, 11)),
