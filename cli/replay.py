@@ -11,10 +11,12 @@ from actors.datapath.odp.errors import OdpError
 from actors.datapath.odp.messages import Families
 from actors.datapath.odp.requests import decode_request
 from actors.messages.simulation import Hop
+from actors.state.document import DocumentError, compile_document, load_document
 from actors.state.journal_format import JournalError
 from actors.state.journal_reader import InputRead, decode_output
 from actors.state.replay import Difference, Emitted, Replay, ReplayResult
 from actors.state.replay_trace import PacketTraces, device_name, plain
+from actors.state.what_if import what_if as ask_what_if
 from actors.values import ActorName
 from cli.errors import CommandError, ExitStatus
 
@@ -33,12 +35,19 @@ def replay(
     packets: Annotated[
         bool, typer.Option(help="Show each packet-in: its path, its verdict, its flow.")
     ] = False,
+    what_if: Annotated[
+        Path | None,
+        typer.Option(help="Ask how the packets would have fared under this topology document."),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Re-decide all that a journal holds and compare: exit status 0 if nothing differs.
 
     Prints `inputs N, outputs N, differences 0`, or the first difference and exits 1.
     """
+    if what_if is not None:
+        _ask_what_if(journal, what_if, as_json=as_json)
+        return
     again = Replay(journal)
     if step:
         _Stepper(again, start).attach()
@@ -54,6 +63,28 @@ def replay(
     _report(again, result, as_json=as_json)
     if result.differences:
         raise typer.Exit(ExitStatus.FAILED)
+
+
+def _ask_what_if(journal: Path, document: Path, *, as_json: bool) -> None:
+    try:
+        objects = compile_document(load_document(document))
+        answer = ask_what_if(journal, objects)
+    except DocumentError as error:
+        raise CommandError(str(error), ExitStatus.USAGE) from error
+    except JournalError as error:
+        raise CommandError(str(error)) from error
+    if as_json:
+        typer.echo(msgspec.json.encode(answer).decode())
+        return
+    for changed in answer.changed:
+        was, would_be = changed.was, changed.would_be
+        typer.echo(f"packet {was.number}: {was.match}")
+        typer.echo(f"  was      {' > '.join(was.path)}: {was.verdict}")
+        if would_be is not None:
+            typer.echo(f"  would be {' > '.join(would_be.path)}: {would_be.verdict}")
+        else:
+            typer.echo("  would be waiting still")
+    typer.echo(f"packets {answer.packets}, different {len(answer.changed)}")
 
 
 def _report(again: Replay, result: ReplayResult, *, as_json: bool) -> None:

@@ -13,6 +13,7 @@ from actors.composition import actor_factory
 from actors.datapath.request_buffer import RequestBuffer
 from actors.host import HostSettings
 from actors.lane import EscalationError, Lane, LaneActor, LaneStuckError, Snapshot
+from actors.messages.kinds import AnyInput
 from actors.messages.packet_in import PacketIn
 from actors.messages.stored import Input, Output
 from actors.state.journal import CrashRecord, Run, SegmentEnd, state_checksum
@@ -92,6 +93,8 @@ class Replay:
         self.on_input: Callable[[InputRead], None] | None = None
         """Called before each input is handled."""
         self.after_input: Callable[[InputRead], None] | None = None
+        self.substitute: Callable[[Lane, AnyInput], AnyInput] | None = None
+        """Gives what is to be handled in place of each input; for asking "what if"."""
         self.observer: Callable[[ActorName, object], None] | None = None
         """Called before each message is delivered to an actor."""
         self._recorder = _Recorder()
@@ -141,6 +144,11 @@ class Replay:
         """Return an actor, to look at its state."""
         return None if self.lane is None else self.lane.actor(name)
 
+    @property
+    def emitted(self) -> list[Emitted]:
+        """What the current input has led to so far."""
+        return self._recorder.emitted
+
     # --- inner workings -----------------------------------------------------------------------
 
     def _begin(self, segment: SegmentBegun) -> None:
@@ -182,6 +190,8 @@ class Replay:
         if self.on_input is not None:
             self.on_input(entry)
         lane.observer = self.observer
+        if self.substitute is not None:
+            message = self.substitute(lane, message)
         try:
             lane.handle(entry.to, message)
         except (EscalationError, LaneStuckError) as error:

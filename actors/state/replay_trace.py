@@ -30,6 +30,8 @@ class PacketTrace(Struct):
     """Devices in the order of their passing, as `bridge web (web/vm1)`."""
     waited: bool = False
     verdict: str = "unfinished"
+    outputs: str = ""
+    """Ports that it leaves by, by name where they are plugged in here."""
     flow: str = ""
 
 
@@ -57,7 +59,7 @@ class PacketTraces:
                 if trace is not None:
                     trace.waited = True
             case Verdict(context) if context.raw_key:
-                self._verdict(context)
+                self._verdict(lane, context)
             case InstallFlow() if self._last is not None:
                 names = _port_names(lane)
                 self._last.flow = (
@@ -67,14 +69,16 @@ class PacketTraces:
             case _:
                 pass
 
-    def _verdict(self, context: PacketContext) -> None:
+    def _verdict(self, lane: Lane, context: PacketContext) -> None:
         trace = self.open.pop(context.number, None)
         self._last = trace
         if trace is None:
             return
         kind = KIND_NAMES[context.lifetime]
+        names = _names_of_ports(lane)
+        trace.outputs = ", ".join(names.get(o.port, o.port) for o in context.outputs)
         if context.outputs:
-            trace.verdict = f"out by {len(context.outputs)} port(s)"
+            trace.verdict = f"out by {trace.outputs}"
         elif context.reason:
             trace.verdict = f"ended: {context.reason}"
         else:
@@ -103,6 +107,17 @@ def port_name(lane: Lane, actor: ActorName, port: PortId) -> str:
             if candidate.id == port:
                 return candidate.name
     return port
+
+
+def _names_of_ports(lane: Lane) -> dict[PortId, str]:
+    """Return the names of all ports of the devices that the lane holds."""
+    return {
+        port.id: port.name
+        for name in lane.names
+        if isinstance(actor := lane.actor(name), BridgeActor | RouterActor)
+        and actor.state.config is not None
+        for port in actor.state.config.ports
+    }
 
 
 def _port_names(lane: Lane) -> dict[DatapathPort, str]:
