@@ -39,7 +39,8 @@ def serve(vlan: int, address: str) -> None:
         host, bits = address.split("/")
         route.addr("add", index=index, address=host, prefixlen=int(bits))
         wire = None if tap < 0 else _wire(eth0)
-        print("ready", flush=True)
+        sys.stdout.write("ready\n")
+        sys.stdout.flush()
         if wire is None:
             sys.stdin.read()
         else:
@@ -58,13 +59,13 @@ def _wire(eth0: int) -> socket.socket:
 def _carry(vlan: int, tap: int, wire: socket.socket) -> None:
     tag = struct.pack("!HH", _ETH_P_8021Q, vlan)
     while True:
-        ready, _, _ = select.select([0, tap, wire], [], [])
+        ready, _, _ = select.select([0, tap, wire.fileno()], [], [])
         if 0 in ready and not os.read(0, 1):
             return
         if tap in ready:
             frame = os.read(tap, 65536)
             wire.send(frame[:12] + tag + frame[12:])
-        if wire in ready:
+        if wire.fileno() in ready:
             frame, ancillary, _, _ = wire.recvmsg(65536, socket.CMSG_SPACE(20))
             for _, _, raw in ancillary:
                 status, _, _, _, _, tci, _ = struct.unpack("=IIIHHHH", raw)
