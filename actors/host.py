@@ -27,5 +27,7 @@ class HostSettings(Struct, frozen=True):
     """Entries of one router port's ARP table."""
     most_parked: int = 1_000
     """Packets that wait in one device."""
+    frame_limit: int = 2048
+    """Bytes of a frame that are journaled; of a parked one, a snapshot keeps no more either."""
     icmp_burst: int = 50
     """ICMP errors that a router may send at once; one more each 10 ms."""

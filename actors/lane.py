@@ -153,6 +153,11 @@ class LaneActor(pykka.Actor):
         """Handle one message; an exception is a crash."""
         raise NotImplementedError
 
+    def snapshot_state(self) -> msgspec.Struct:
+        """Return the state as a snapshot keeps it: parked frames no longer than the journal's."""
+        state: msgspec.Struct = self.state
+        return state
+
     def restored(self) -> None:
         """Rebuild what follows from `state` but is not part of it; called after it was set."""
 
@@ -328,7 +333,9 @@ class Lane:
             self.inputs,
             encode(self.policy),
             {slot.name: slot.faults for slot in self._slots.values() if slot.faults},
-            tuple((name, encode(slot.actor.state)) for name, slot in self._slots.items()),
+            tuple(
+                (name, encode(slot.actor.snapshot_state())) for name, slot in self._slots.items()
+            ),
         )
 
     def restore(self, snapshot: Snapshot) -> None:

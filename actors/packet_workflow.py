@@ -11,6 +11,7 @@ import msgspec
 
 from actors.datapath.odp.errors import OdpError
 from actors.datapath.odp.key import decode_key
+from actors.devices.parked_frames import cut_frame
 from actors.host import HostSettings
 from actors.lane import Lane, LaneActor
 from actors.lifetimes import LIFE_ERROR, LIFE_NONE, LIFE_PLAIN, LIFE_TUNNEL
@@ -104,6 +105,15 @@ class PacketWorkflow(LaneActor):
         super().__init__(name, lane)
         self.host = host
         self._ingress_tags: dict[PortId, tuple[Tag, ...]] = {}
+
+    def snapshot_state(self) -> WorkflowState:
+        """Cut the frames that are held."""
+        limit, replace = self.host.frame_limit, msgspec.structs.replace
+        held = {
+            key: replace(each, frames=[cut_frame(frame, limit) for frame in each.frames])
+            for key, each in self.state.held.items()
+        }
+        return replace(self.state, held=held)
 
     def restored(self) -> None:
         """Make the tags of the ports anew."""

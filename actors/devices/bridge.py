@@ -13,6 +13,7 @@ from actors.devices import bridge_forwarding
 from actors.devices.bridge_forwarding import MacEntry, MacSeen
 from actors.devices.bridge_view import BridgeView, changed_tags, view_of
 from actors.devices.outcome import FLOW_CONTROLLER, Forwarded, after_branch
+from actors.devices.parked_frames import cut_hops
 from actors.devices.port_text import describe_port
 from actors.devices.waiting_room import MOST_WAIT, WaitingRoom
 from actors.host import HostSettings
@@ -66,6 +67,11 @@ class BridgeActor(LaneActor):
         """Ask for the configuration and the shared MAC table."""
         self.send(TOPOLOGY_WATCHER, Subscribe(self.name, "bridge", self.id))
         self.send(STATE_TABLES, SubscribeTable(self.name, self.table))
+
+    def snapshot_state(self) -> BridgeState:
+        """Cut the frames that wait."""
+        waiting = cut_hops(self.state.waiting, self.host.frame_limit)
+        return msgspec.structs.replace(self.state, waiting=waiting)
 
     def restored(self) -> None:
         """Rebuild the view of the configuration."""

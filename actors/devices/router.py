@@ -23,6 +23,7 @@ from actors.devices.outcome import (
     consume,
     drop,
 )
+from actors.devices.parked_frames import cut_hops
 from actors.devices.port_text import describe_port
 from actors.devices.router_forwarding import (
     SEEN_BY_ICMP_RULES,
@@ -91,6 +92,18 @@ class RouterActor(LaneActor):
     def boot(self) -> None:
         """Ask for the configuration; the ARP tables follow from its ports."""
         self.send(TOPOLOGY_WATCHER, Subscribe(self.name, "router", self.id))
+
+    def snapshot_state(self) -> RouterState:
+        """Cut the frames that wait."""
+        limit, replace = self.host.frame_limit, msgspec.structs.replace
+        return replace(
+            self.state,
+            waiting=cut_hops(self.state.waiting, limit),
+            resolutions={
+                name: replace(resolution, waiting=cut_hops(resolution.waiting, limit))
+                for name, resolution in self.state.resolutions.items()
+            },
+        )
 
     def restored(self) -> None:
         """Rebuild the view of the configuration."""

@@ -81,6 +81,7 @@ class AgentConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             HostId(stable_id("host", self.host)),
             self.host,
             tunnel_udp_port=self.tunnel.port,
+            frame_limit=self.journal.frame_limit,
             most_flows=limits.flows,
             mac_idle=int(limits.mac_idle * SECOND),
             arp_stale=int(limits.arp_stale * SECOND),
