@@ -4,16 +4,19 @@ import fcntl
 import os
 import shutil
 import signal
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
 from cli.errors import CommandError
 from cli.lab import control, leftovers
-from cli.lab.registry import all_labs, find_lab, is_alive, read_entry, require_lab
+from cli.lab.registry import RunningLab, all_labs, find_lab, is_alive, read_entry, require_lab
 from cli.lab.state_folder import LabFiles, lab_files
 
 _PATIENCE = 20.0
 """Seconds that a keeper has to stop its agents and end what runs in its machines."""
+_INTERVAL = 0.02
+"""Seconds between looks at a keeper that starts."""
 
 
 @contextmanager
@@ -33,7 +36,7 @@ def tear_down(files: LabFiles) -> None:
 
     The caller holds the lab's lock. Raises CommandError if something cannot be ended.
     """
-    entry = read_entry(files)
+    entry = _entry(files)
     if is_alive(files) and entry is not None:
         _end_keeper(files, entry.keeper_pid)
     if entry is not None:
@@ -42,6 +45,16 @@ def tear_down(files: LabFiles) -> None:
         raise CommandError(f"the keeper of {files.folder.name} does not end: see {files.log}")
     with suppress(FileNotFoundError):
         shutil.rmtree(files.folder)
+
+
+def _entry(files: LabFiles) -> RunningLab | None:
+    """Return what the keeper wrote down; one that has just started is about to."""
+    deadline = time.monotonic() + _PATIENCE
+    while (entry := read_entry(files)) is None and is_alive(files):
+        if time.monotonic() > deadline:
+            break
+        time.sleep(_INTERVAL)
+    return entry
 
 
 def _end_keeper(files: LabFiles, pid: int) -> None:
