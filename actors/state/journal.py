@@ -146,10 +146,11 @@ class JournalWriter:
 
     def append_netlink(self, message: memoryview, frame_length: int, /) -> None:
         """Record a netlink request; a long frame at its end is cut to the limit."""
-        cut = frame_length - self._frame_limit
-        if cut <= 0:
+        if frame_length <= self._frame_limit:
             self._append(KIND_NETLINK, message)
             return
+        # The frame is the last attribute: behind it stands its padding to four bytes.
+        cut = frame_length + (-frame_length & 3) - self._frame_limit
         rest = message[len(message) - cut :]
         self._append(KIND_NETLINK, message[: len(message) - cut])
         self._append(KIND_CUT, self._encode(CutRecord(cut, zlib.crc32(rest))))
