@@ -66,8 +66,6 @@ EDGES = (
 """Where clocks and chance are read, to become inputs."""
 
 LONG = {
-    # The contract of lanes stands in one place: mailboxes, crashes, journal and snapshots together.
-    "actors/lane.py",
     # The broker's state machine over one buffer; its parts beside it are request_buffer and sequence.
     "actors/datapath/netlink_broker.py",
     # One decoder a reply kind, in the kernel header's order.
