@@ -7,7 +7,7 @@ from typing import assert_never
 
 import msgspec
 
-from actors.lane import LaneActor
+from actors.lane_actor import LaneActor
 from actors.messages.operator import Inspect, Inspected
 from actors.messages.time import ClockTicked, Tick, WakeMe
 from actors.values import ActorName, Nanoseconds
@@ -25,6 +25,7 @@ class ClockActor(LaneActor):
     """See the module."""
 
     State = ClockState
+    can_begin_afresh = False
     state: ClockState
 
     def on_receive(self, message: ClockTicked | WakeMe | Inspect) -> None:

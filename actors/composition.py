@@ -10,7 +10,8 @@ from actors.datapath.request_buffer import RequestBuffer
 from actors.devices.bridge import BridgeActor
 from actors.devices.router import RouterActor
 from actors.host import HostSettings
-from actors.lane import Lane, LaneActor
+from actors.lane import Lane
+from actors.lane_actor import LaneActor
 from actors.operator_desk import OperatorDesk
 from actors.packet_workflow import PacketWorkflow
 from actors.state.flow_state_replicator import FlowStateReplicator

@@ -11,18 +11,19 @@ import sys
 import traceback
 from collections import deque
 from collections.abc import Callable
-from typing import Any, NoReturn, Protocol, Self
+from typing import Any, NoReturn
 
 import msgspec
-import pykka
 from pykka import ActorRegistry
 from pykka._envelope import Envelope
 
+from actors.lane_actor import LaneActor
+from actors.lane_boundary import Edge, Journal, Snapshot
 from actors.lifetimes import LIFE_ERROR
 from actors.messages.simulation import Hop, PacketContext, Verdict
 from actors.messages.stored import Input, Output
 from actors.packets.flow_key import SEEN_ALL
-from actors.supervision import Escalate, RestartPolicy, Resume
+from actors.supervision import Escalate, RestartPolicy, Resume, StartAfresh
 from actors.values import ActorName, Nanoseconds
 
 MOST_HELD = 1_000
@@ -35,51 +36,6 @@ PACKET_BACKLOG = 256
 """Batches of packets that may wait at the lane's door; more are dropped and counted at the edge."""
 
 
-class Journal(Protocol):
-    """Where a lane writes down what enters and leaves it."""
-
-    def append_input(self, number: int, to: ActorName, message: Input) -> None:
-        """Record an input that is about to be handled."""
-        ...
-
-    def append_output(self, message: Output) -> None:
-        """Record an output that is about to be performed."""
-        ...
-
-    def append_netlink(self, message: memoryview, frame_length: int, /) -> None:
-        """Record a netlink request whose last `frame_length` bytes are a packet's frame."""
-        ...
-
-    def append_crash(self, actor: ActorName, kind: str, decision: str, trace: str) -> None:
-        """Record a crash, for people."""
-        ...
-
-    def begin_segment_if_due(self, at: Nanoseconds, snapshot: Callable[[], "Snapshot"]) -> None:
-        """Start a new segment with a snapshot if the current one is full or old."""
-        ...
-
-
-class Edge(Protocol):
-    """What performs a lane's outputs. Its methods must not block."""
-
-    def perform(self, output: Output) -> None:
-        """Do what the output says, soon, in the order of calls."""
-        ...
-
-    def idle(self) -> None:
-        """Nothing waits: send what was gathered."""
-        ...
-
-
-class Snapshot(msgspec.Struct, frozen=True, array_like=True):
-    """A lane's whole state between two inputs; actors in the order of their creation."""
-
-    inputs: int
-    policy: bytes
-    faults: dict[ActorName, int]
-    actors: tuple[tuple[ActorName, bytes], ...]
-
-
 class LaneStuckError(Exception):
     """Messages went on following from one input without an end."""
 
@@ -90,89 +46,6 @@ class EscalationError(Exception):
 
 class InjectedFaultError(Exception):
     """An operator asked for this crash."""
-
-
-class _Inbox:
-    """pykka's door to a lane actor: only inputs may come through it, as nothing else is journaled."""
-
-    __slots__ = ("_actor",)
-
-    def __init__(self) -> None:
-        self._actor: LaneActor | None = None
-
-    def attach(self, actor: "LaneActor") -> None:
-        self._actor = actor
-
-    def put(self, envelope: Envelope[Any], /) -> None:
-        actor = self._actor
-        if actor is None:
-            raise RuntimeError("this actor was not started on a lane")
-        actor.lane.submit_envelope(actor.name, envelope)
-
-    def get(self) -> NoReturn:
-        raise NotImplementedError("a lane hands its actors their messages")
-
-    def empty(self) -> bool:
-        return True
-
-
-class LaneActor(pykka.Actor):
-    """An actor that shares a lane's thread. Subclasses define `State` and `on_receive`.
-
-    All that an actor knows is in `state`: that is what snapshots hold and restarts keep.
-    """
-
-    State: type[msgspec.Struct]
-
-    def __init__(self, name: ActorName, lane: "Lane") -> None:
-        super().__init__()
-        self.name = name
-        self.lane = lane
-        self.send = lane.send
-        self.emit = lane.emit
-        self.state: Any = self.State()
-
-    @staticmethod
-    def _create_actor_inbox() -> _Inbox:
-        return _Inbox()
-
-    @staticmethod
-    def _create_future() -> pykka.Future[Any]:
-        return pykka.ThreadingFuture()
-
-    def _start_actor_loop(self) -> None:
-        inbox = self.actor_inbox
-        assert isinstance(inbox, _Inbox)  # noqa: S101 - set by _create_actor_inbox
-        inbox.attach(self)
-        self.lane.newest = self
-
-    def boot(self) -> None:
-        """Say what there is to say when beginning from nothing (not after a resume or restore)."""
-
-    def on_receive(self, message: Any) -> Any:
-        """Handle one message; an exception is a crash."""
-        raise NotImplementedError
-
-    def snapshot_state(self) -> msgspec.Struct:
-        """Return the state as a snapshot keeps it: parked frames no longer than the journal's."""
-        state: msgspec.Struct = self.state
-        return state
-
-    def restored(self) -> None:
-        """Rebuild what follows from `state` but is not part of it; called after it was set."""
-
-    def adopt_state(self, state: Any) -> None:
-        """Take over a state: that of a crashed predecessor, or one from a snapshot."""
-        self.state = state
-        self.restored()
-
-    @classmethod
-    def start_on(cls, lane: "Lane", name: ActorName, **arguments: Any) -> Self:
-        """Start an actor on `lane` under `name`; return it. See pykka.Actor.start."""
-        cls.start(name, lane, **arguments)
-        actor = lane.newest
-        assert isinstance(actor, cls)  # noqa: S101 - start() runs _start_actor_loop
-        return actor
 
 
 class _Slot:
@@ -424,6 +297,8 @@ class Lane:
     def _crashed(self, slot: _Slot, message: Any, error: Exception) -> None:
         trace = "".join(traceback.format_exception(error))
         decision = self.policy.after_crash(slot.name, self.now)
+        if isinstance(decision, StartAfresh) and not slot.actor.can_begin_afresh:
+            decision = Resume()
         kind = "boot" if message is _BOOT else type(message).__name__
         self.journal.append_crash(slot.name, kind, type(decision).__name__, trace)
         if self.on_crash is not None:

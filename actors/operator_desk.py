@@ -8,7 +8,8 @@ from typing import assert_never
 
 import msgspec
 
-from actors.lane import Lane, LaneActor
+from actors.lane import Lane
+from actors.lane_actor import LaneActor
 from actors.messages.flows import FlushFlows
 from actors.messages.operator import (
     AgentStarted,
@@ -49,6 +50,7 @@ class OperatorDesk(LaneActor):
     """See the module."""
 
     State = DeskState
+    can_begin_afresh = False
     state: DeskState
 
     def __init__(self, name: ActorName, lane: Lane, always_there: tuple[ActorName, ...]) -> None:

@@ -13,7 +13,8 @@ from actors.datapath.odp.errors import OdpError
 from actors.datapath.odp.key import decode_key
 from actors.devices.parked_frames import cut_frame
 from actors.host import HostSettings
-from actors.lane import Lane, LaneActor
+from actors.lane import Lane
+from actors.lane_actor import LaneActor
 from actors.lifetimes import LIFE_ERROR, LIFE_NONE, LIFE_PLAIN, LIFE_TUNNEL
 from actors.messages.flow_state import FlowStateReceived
 from actors.messages.flows import (
@@ -99,6 +100,7 @@ class PacketWorkflow(LaneActor):
     """See the module."""
 
     State = WorkflowState
+    can_begin_afresh = False
     state: WorkflowState
 
     def __init__(self, name: ActorName, lane: Lane, host: HostSettings) -> None:

@@ -12,7 +12,8 @@ from actors.datapath.odp.messages import Families
 from actors.datapath.odp.replies import VportInfo, encode_reply
 from actors.datapath.request_buffer import RequestBuffer
 from actors.host import HostSettings
-from actors.lane import Journal, Lane
+from actors.lane import Lane
+from actors.lane_boundary import Journal
 from actors.messages.netlink import DatapathConnected, NetlinkReplied
 from actors.messages.operator import AgentStarted
 from actors.messages.packet_in import PacketIn

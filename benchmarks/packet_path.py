@@ -10,7 +10,8 @@ from actors.devices import bridge_forwarding, router_forwarding
 from actors.devices.bridge import BridgeActor
 from actors.devices.outcome import Emitted, Forwarded
 from actors.devices.router import RouterActor
-from actors.lane import Lane, LaneActor
+from actors.lane import Lane
+from actors.lane_actor import LaneActor
 from actors.lifetimes import LIFE_PLAIN
 from actors.messages.packet_in import PacketIn
 from actors.messages.simulation import PacketContext

@@ -18,7 +18,9 @@ from actors.datapath.odp.upcalls import decode_upcall
 from actors.datapath.request_buffer import RequestBuffer
 from actors.datapath.soft.flow_table import Flow
 from actors.host import HostSettings
-from actors.lane import Lane, LaneActor, Snapshot
+from actors.lane import Lane
+from actors.lane_actor import LaneActor
+from actors.lane_boundary import Snapshot
 from actors.messages.netlink import DatapathLost, NetlinkReplied, NetlinkSendFailed, PortsSettled
 from actors.messages.operator import (
     AgentStarted,

@@ -12,7 +12,8 @@ import msgspec
 
 from actors.datapath.port_plan import Forget, Plug, Plugged, Rebind, Unplug, plan
 from actors.host import HostSettings
-from actors.lane import Lane, LaneActor
+from actors.lane import Lane
+from actors.lane_actor import LaneActor
 from actors.messages.flows import (
     LocalPort,
     LocalPortsChanged,
@@ -82,6 +83,7 @@ class DatapathPorts(LaneActor):
     """See the module."""
 
     State = PortsState
+    can_begin_afresh = False
     state: PortsState
 
     def __init__(self, name: ActorName, lane: Lane, host: HostSettings) -> None:

@@ -15,7 +15,8 @@ from actors.datapath.invalidations import RecentInvalidations
 from actors.datapath.odp.mask import mask_for, masked
 from actors.datapath.reachability import Reach, Reachability, reach, rewrite
 from actors.host import HostSettings
-from actors.lane import Lane, LaneActor
+from actors.lane import Lane
+from actors.lane_actor import LaneActor
 from actors.lifetimes import KIND_NAMES, LIFE_NONE
 from actors.messages.flows import (
     DumpFlows,
@@ -112,6 +113,7 @@ class FlowController(LaneActor):
     """See the module."""
 
     State = FlowControllerState
+    can_begin_afresh = False
     state: FlowControllerState
 
     def __init__(self, name: ActorName, lane: Lane, host: HostSettings) -> None:

@@ -49,7 +49,8 @@ from actors.datapath.sequence import (
     flow_of,
     kind_of,
 )
-from actors.lane import Lane, LaneActor
+from actors.lane import Lane
+from actors.lane_actor import LaneActor
 from actors.messages.flows import (
     DumpFlows,
     ExecutePacket,
@@ -151,6 +152,7 @@ class NetlinkBroker(LaneActor):
     """See the module."""
 
     State = BrokerState
+    can_begin_afresh = False
     state: BrokerState
 
     def __init__(self, name: ActorName, lane: Lane, requests: RequestBuffer) -> None:

@@ -17,7 +17,8 @@ from actors.devices.parked_frames import cut_hops
 from actors.devices.port_text import describe_port
 from actors.devices.waiting_room import MOST_WAIT, WaitingRoom
 from actors.host import HostSettings
-from actors.lane import Lane, LaneActor
+from actors.lane import Lane
+from actors.lane_actor import LaneActor
 from actors.messages.flows import InvalidateTags, TagHeld, TagReleased, UnwatchTag, WatchTag
 from actors.messages.operator import Inspect, Inspected
 from actors.messages.simulation import Hop

@@ -35,7 +35,8 @@ from actors.devices.router_forwarding import (
 from actors.devices.router_view import RouterPort, RouterView, changed_tags, view_of
 from actors.devices.waiting_room import WaitingRoom
 from actors.host import HostSettings
-from actors.lane import Lane, LaneActor
+from actors.lane import Lane
+from actors.lane_actor import LaneActor
 from actors.lifetimes import LIFE_ERROR
 from actors.messages.flows import InvalidateTags, PortPluggedIn, TagHeld, TagReleased
 from actors.messages.operator import Inspect, Inspected

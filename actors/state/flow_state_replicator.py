@@ -13,7 +13,8 @@ import msgspec
 
 from actors.datapath.odp.actions import Output, SetTunnel, encode_actions
 from actors.host import HostSettings
-from actors.lane import Lane, LaneActor
+from actors.lane import Lane
+from actors.lane_actor import LaneActor
 from actors.messages.flow_state import (
     FlowStateKey,
     FlowStateReceived,
@@ -73,6 +74,7 @@ class FlowStateReplicator(LaneActor):
     """See the module."""
 
     State = ReplicatorState
+    can_begin_afresh = False
     state: ReplicatorState
 
     def __init__(self, name: ActorName, lane: Lane, host: HostSettings) -> None:

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import msgspec
 
-from actors.lane import Snapshot
+from actors.lane_boundary import Snapshot
 from actors.messages.packet_in import PacketIn
 from actors.messages.stored import Input, Output
 from actors.state.journal_format import (

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import msgspec
 
-from actors.lane import Snapshot
+from actors.lane_boundary import Snapshot
 from actors.messages.kinds import AnyInput, AnyOutput
 from actors.state.journal import CrashRecord, CutRecord, Run, SegmentEnd
 from actors.state.journal_format import (

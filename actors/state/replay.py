@@ -12,7 +12,9 @@ import msgspec
 from actors.composition import actor_factory
 from actors.datapath.request_buffer import RequestBuffer
 from actors.host import HostSettings
-from actors.lane import EscalationError, Lane, LaneActor, LaneStuckError, Snapshot
+from actors.lane import EscalationError, Lane, LaneStuckError
+from actors.lane_actor import LaneActor
+from actors.lane_boundary import Snapshot
 from actors.messages.kinds import AnyInput
 from actors.messages.packet_in import PacketIn
 from actors.messages.stored import Input, Output

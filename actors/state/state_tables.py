@@ -12,7 +12,8 @@ from typing import assert_never
 import msgspec
 
 from actors.host import HostSettings
-from actors.lane import Lane, LaneActor
+from actors.lane import Lane
+from actors.lane_actor import LaneActor
 from actors.messages.operator import Inspect, Inspected
 from actors.messages.tables import (
     DisownRow,
@@ -59,6 +60,7 @@ class StateTables(LaneActor):
     """See the module."""
 
     State = TablesState
+    can_begin_afresh = False
     state: TablesState
 
     def __init__(self, name: ActorName, lane: Lane, host: HostSettings) -> None:

@@ -9,7 +9,7 @@ from typing import Any, assert_never
 
 import msgspec
 
-from actors.lane import LaneActor
+from actors.lane_actor import LaneActor
 from actors.messages.operator import Inspect, Inspected
 from actors.messages.topology import (
     Configured,
@@ -51,6 +51,7 @@ class TopologyWatcher(LaneActor):
     """See the module."""
 
     State = WatcherState
+    can_begin_afresh = False
     state: WatcherState
 
     def on_receive(self, message: WatcherMessage) -> None:
