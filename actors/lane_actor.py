@@ -48,6 +48,10 @@ class LaneActor(pykka.Actor):
 
     State: type[msgspec.Struct]
 
+    can_begin_afresh = True
+    """Whether `boot` brings back all that it must know. One that was told things once, by the edge
+    or by others that will not repeat them, keeps its state at every crash, up to the limits."""
+
     def __init__(self, name: ActorName, lane: "Lane") -> None:
         super().__init__()
         self.name = name
