@@ -44,10 +44,10 @@ def icmp_unreachable(src_mac: str, dst_mac: str, src: str, dst: str) -> bytes:
 
 def ipv4(
     src_mac: str, dst_mac: str, src: str, dst: str, proto: int, body: bytes, *,
-    ttl: int = 64, vlan: int = 0, fragment: int = 0,
+    ttl: int = 64, vlan: int = 0, fragment: int = 0, tos: int = 0,
 ) -> bytes:  # fmt: skip
     """Return an IPv4 frame; `fragment` is the header's flags and offset field."""
-    packet = ipv4_packet(parse_ip(src), parse_ip(dst), proto, body, ttl=ttl)
+    packet = ipv4_packet(parse_ip(src), parse_ip(dst), proto, body, ttl=ttl, tos=tos)
     if fragment:
         bare = packet[:6] + fragment.to_bytes(2) + packet[8:10] + b"\0\0" + packet[12:20]
         total = sum(int.from_bytes(bare[i : i + 2]) for i in range(0, 20, 2))
