@@ -52,10 +52,8 @@ def test_every_kind_that_enters_or_leaves_a_lane_can_be_read_back(
     base: type, union: object
 ) -> None:
     def leaves(kind: type) -> list[type]:
-        found = [kind]
-        for subclass in type.__subclasses__(kind):
-            found += leaves(subclass)
-        return found
+        direct: list[type] = type.__subclasses__(kind)
+        return [kind, *(leaf for each in direct for leaf in leaves(each))]
 
     declared = {kind for kind in leaves(base) if kind is not base}
     assert {k for k in declared if k.__module__.startswith("actors.")} == set(get_args(union))
