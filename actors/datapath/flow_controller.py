@@ -13,7 +13,15 @@ from actors.datapath.flow_table import Flow, FlowTable
 from actors.datapath.flow_text import describe_flow
 from actors.datapath.invalidations import RecentInvalidations
 from actors.datapath.odp.mask import mask_for, masked
-from actors.datapath.reachability import Reach, Reachability, reach, rewrite
+from actors.datapath.reachability import (
+    Reach,
+    Reachability,
+    reach,
+    rewrite,
+    take_active_rows,
+    take_local_ports,
+    take_peers,
+)
 from actors.host import HostSettings
 from actors.lane import Lane
 from actors.lane_actor import LaneActor
@@ -41,8 +49,7 @@ from actors.messages.operator import Inspect, Inspected
 from actors.messages.simulation import PacketContext, ParkedPacketFinished, Verdict
 from actors.messages.tables import RowsChanged, SubscribeTable
 from actors.messages.time import Tick, WakeMe
-from actors.state.tables import ACTIVE_TABLE, decode_active
-from actors.tags import peer_tag, reach_tag, tunnel_key_tag
+from actors.state.tables import ACTIVE_TABLE
 from actors.values import SECOND, ActorName, Nanoseconds, PortId, Tag
 
 NETLINK_BROKER = ActorName("netlink-broker")
@@ -87,6 +94,8 @@ class FlowCounters(msgspec.Struct):
     """Not installed, as what they depended on changed while their packet waited."""
     unreachable: int = 0
     """Outputs to ports that are plugged in nowhere, or on a host without a tunnel."""
+    malformed_rows: int = 0
+    """Rows of the active table that could not be read."""
     lost: int = 0
     """Flows that the datapath did not have when it was asked."""
     packets: int = 0
@@ -154,9 +163,9 @@ class FlowController(LaneActor):
             case RowsChanged():
                 self._ports_moved(message)
             case LocalPortsChanged():
-                self._local_ports(message)
+                self._reach_changed(take_local_ports(self.state.where, message))
             case TunnelPeersChanged():
-                self._peers(message)
+                self._reach_changed(take_peers(self.state.where, message.peers))
             case DatapathReset():
                 self._reset(message)
             case FlushFlows():
@@ -321,45 +330,12 @@ class FlowController(LaneActor):
     # --- where ports are ----------------------------------------------------------------------
 
     def _ports_moved(self, message: RowsChanged) -> None:
-        active = self.state.where.active
-        tags: list[Tag] = []
-        for row in message.rows:
-            if row.value is None:
-                port = PortId(row.key.decode(errors="replace"))
-                active.pop(port, None)
-            else:
-                try:
-                    port, entry = decode_active(row.key, row.value)
-                except ValueError:
-                    self.state.counters.refused += 1
-                    continue
-                active[port] = entry
-            self._ways.pop(port, None)
-            tags.append(reach_tag(port))
-        self._invalidate(tuple(tags))
+        tags, malformed = take_active_rows(self.state.where, message.rows)
+        self.state.counters.malformed_rows += malformed
+        self._reach_changed(tags)
 
-    def _local_ports(self, message: LocalPortsChanged) -> None:
-        where = self.state.where
-        before, after = where.local, {port.port: port for port in message.ports}
-        tags: list[Tag] = []
-        for identity in (*before, *(p for p in after if p not in before)):
-            old, new = before.get(identity), after.get(identity)
-            if old != new:
-                tags.append(reach_tag(identity))
-                tags += [tunnel_key_tag(port.tunnel_key) for port in (old, new) if port]
-        where.local = after
-        if where.tunnel_port != message.tunnel_port:
-            where.tunnel_port = message.tunnel_port
-            tags += [peer_tag(host) for host in where.peers]
-        self._ways.clear()
-        self._invalidate(tuple(tags))
-
-    def _peers(self, message: TunnelPeersChanged) -> None:
-        where = self.state.where
-        before, after = where.peers, {peer.host: peer for peer in message.peers}
-        hosts = (*before, *(h for h in after if h not in before))
-        tags = tuple(peer_tag(h) for h in hosts if before.get(h) != after.get(h))
-        where.peers = after
+    def _reach_changed(self, tags: tuple[Tag, ...]) -> None:
+        """Work ways out anew, and end the flows that took the old ones."""
         self._ways.clear()
         self._invalidate(tags)
 

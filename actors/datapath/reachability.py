@@ -8,10 +8,11 @@ import functools
 import msgspec
 
 from actors.datapath.odp.actions import Output, SetEthernet, SetIpv4, SetTunnel, encode_actions
-from actors.messages.flows import LocalPort, TunnelPeer
+from actors.messages.flows import LocalPort, LocalPortsChanged, TunnelPeer
+from actors.messages.tables import Row
 from actors.packets.flow_key import FlowKey, TunnelKey
-from actors.state.tables import ActivePort
-from actors.tags import peer_tag, reach_tag
+from actors.state.tables import ActivePort, decode_active
+from actors.tags import peer_tag, reach_tag, tunnel_key_tag
 from actors.tunnel_key import egress_port_key
 from actors.values import DatapathPort, HostId, PortId, Tag
 
@@ -33,6 +34,49 @@ class Reachability(msgspec.Struct):
     active: dict[PortId, ActivePort] = msgspec.field(default_factory=dict)
     peers: dict[HostId, TunnelPeer] = msgspec.field(default_factory=dict)
     tunnel_port: DatapathPort | None = None
+
+
+def take_active_rows(where: Reachability, rows: tuple[Row, ...]) -> tuple[tuple[Tag, ...], int]:
+    """Take in changed rows of the active table; return the tags concerned and how many were bad."""
+    tags: list[Tag] = []
+    malformed = 0
+    for row in rows:
+        try:
+            if row.value is None:
+                port = PortId(row.key.decode())
+                where.active.pop(port, None)
+            else:
+                port, entry = decode_active(row.key, row.value)
+                where.active[port] = entry
+        except ValueError:
+            malformed += 1
+            continue
+        tags.append(reach_tag(port))
+    return tuple(tags), malformed
+
+
+def take_local_ports(where: Reachability, changed: LocalPortsChanged) -> tuple[Tag, ...]:
+    """Take in which ports are plugged in here; return the tags concerned."""
+    before, after = where.local, {port.port: port for port in changed.ports}
+    tags: list[Tag] = []
+    for identity in (*before, *(p for p in after if p not in before)):
+        old, new = before.get(identity), after.get(identity)
+        if old != new:
+            tags.append(reach_tag(identity))
+            tags += [tunnel_key_tag(port.tunnel_key) for port in (old, new) if port]
+    where.local = after
+    if where.tunnel_port != changed.tunnel_port:
+        where.tunnel_port = changed.tunnel_port
+        tags += [peer_tag(host) for host in where.peers]
+    return tuple(tags)
+
+
+def take_peers(where: Reachability, peers: tuple[TunnelPeer, ...]) -> tuple[Tag, ...]:
+    """Take in how other hosts are reached; return the tags concerned."""
+    before, after = where.peers, {peer.host: peer for peer in peers}
+    where.peers = after
+    hosts = (*before, *(host for host in after if host not in before))
+    return tuple(peer_tag(host) for host in hosts if before.get(host) != after.get(host))
 
 
 def reach(where: Reachability, port: PortId) -> Reach:
