@@ -19,7 +19,7 @@ def to_plain(document: Document) -> dict[str, Plain]:
     return cast("dict[str, Plain]", plain)
 
 
-def _plain(value: object, kind: inspect.Type) -> Plain:  # noqa: PLR0911 - one case a kind of type
+def _plain(value: object, kind: inspect.Type) -> Plain:
     match kind:
         case inspect.Metadata(type=inner, extra=extra):
             if extra is not None and "scalar" in extra:

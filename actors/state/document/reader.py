@@ -82,9 +82,7 @@ class Reader:
             raise _EnoughProblems
         return _MISSING
 
-    def _read(  # noqa: C901, PLR0911, PLR0912 - one case for each kind of type
-        self, node: Node, kind: inspect.Type, path: Path
-    ) -> object:
+    def _read(self, node: Node, kind: inspect.Type, path: Path) -> object:
         match kind:
             case inspect.Metadata(type=inner, extra=extra):
                 if extra is not None and "scalar" in extra:

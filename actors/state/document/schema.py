@@ -20,7 +20,7 @@ def json_schema() -> Schema:
     }
 
 
-def _schema(kind: inspect.Type, definitions: dict[str, Schema]) -> Schema:  # noqa: PLR0911 - one case a kind of type
+def _schema(kind: inspect.Type, definitions: dict[str, Schema]) -> Schema:
     match kind:
         case inspect.Metadata(type=inner, extra=extra):
             if extra is not None and "scalar" in extra:
