@@ -278,11 +278,11 @@ class Lane:
 
     def _answer(self, to: ActorName, envelope: Envelope[Any]) -> None:
         """Handle an input for which somebody outside waits (pykka's ask)."""
-        crashes = len(self.policy.crashes.get(to, ()))
+        crashes = self.policy.crashes.get(to)
         self.handle(to, envelope.message)
         if envelope.reply_to is None:
             return
-        if len(self.policy.crashes.get(to, ())) > crashes:
+        if self.policy.crashes.get(to) is not crashes:  # after_crash makes a new list each time
             error = RuntimeError(f"{to} crashed on {type(envelope.message).__name__}")
             envelope.reply_to.set_exception((RuntimeError, error, None))
         else:
@@ -330,10 +330,10 @@ class Lane:
             if slot.resume_at > self.now:
                 still.append(slot)
                 continue
+            # In front: what is queued for the actor already must not find it before it has booted.
             held, slot.held = slot.held, None
-            self._queue.append((slot, _BOOT))
-            for message in held or ():
-                self._queue.append((slot, message))
+            self._queue.extendleft((slot, message) for message in reversed(held or ()))
+            self._queue.appendleft((slot, _BOOT))
         self._waiting = still
 
     def _drop_packet(self, message: Any) -> None:

@@ -79,7 +79,7 @@ def decode_frame(frame: bytes) -> tuple[FlowStateKey, ...]:
         if header.proto != 17 or udp.dst != UDP_PORT:
             raise FlowStateError("not to the flow-state port")
         message = _decoder.decode(payload)
-    except (PacketError, msgspec.DecodeError) as error:
+    except (PacketError, msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise FlowStateError(str(error)) from error
     if message.version != VERSION:
         raise FlowStateError(f"version {message.version} is not known here")

@@ -135,6 +135,8 @@ class StateTables(LaneActor):
                 del view.own[entry.key]
                 self.state.superseded += 1
                 self.emit(RemoveEntry(message.table, entry.key))
+        if message.whole:
+            keys.update(dict.fromkeys(view.forget_lost()))
         self._tell(message.table, tuple(keys), message.at)
 
     def _tell(self, table: str, keys: tuple[bytes, ...], at: Nanoseconds) -> None:

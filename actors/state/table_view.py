@@ -54,8 +54,18 @@ class TableView(Struct):
         if entry.owner == host:
             if entry.value == own.value:
                 own.seq = entry.seq
-            return False
+            # Another host's may have come first, with a higher number.
+            return 0 < own.seq < max(entries)
         return 0 < own.seq < entry.seq
+
+    def forget_lost(self) -> tuple[bytes, ...]:
+        """Of a view that is whole: count own rows that are not in it as not confirmed; return them."""
+        lost = []
+        for key, own in self.own.items():
+            if own.seq and own.seq not in self.entries.get(key, {}):
+                own.seq = 0
+                lost.append(key)
+        return tuple(lost)
 
     def known(self) -> tuple[bytes, ...]:
         """Return all keys of which the table says something."""

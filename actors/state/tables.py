@@ -7,6 +7,7 @@
 
 import msgspec
 
+from actors.tunnel_key import PORT_MASK
 from actors.values import DeviceId, HostId, IpAddress, Mac, PortId
 
 ACTIVE_TABLE = "active"
@@ -39,7 +40,10 @@ def encode_active(port: PortId, active: ActivePort) -> tuple[bytes, bytes]:
 
 def decode_active(key: bytes, value: bytes) -> tuple[PortId, ActivePort]:
     """Read a row of the active table; raise ValueError if it is malformed."""
-    return PortId(key.decode()), _active_decoder.decode(value)
+    active = _active_decoder.decode(value)
+    if not 0 < active.tunnel_key <= PORT_MASK:
+        raise ValueError(f"{active.tunnel_key} is no tunnel key of a port")
+    return PortId(key.decode()), active
 
 
 def encode_mac(vlan: int, mac: Mac, port: PortId) -> tuple[bytes, bytes]:

@@ -5,7 +5,7 @@ and changes from the store. Emits watch requests. An object that cannot be read 
 named, and the last good one stays in force.
 """
 
-from typing import Any, assert_never
+from typing import assert_never
 
 import msgspec
 
@@ -21,19 +21,10 @@ from actors.messages.topology import (
     WatchKind,
     WatchObject,
 )
-from actors.state.topology import Bridge, Host, PortGroup, Router, TopologyObject, TunnelZone
+from actors.state.document.objects import ObjectError, decode_object, object_key
+from actors.state.store.interface import ObjectKey
+from actors.state.topology import TopologyObject
 from actors.values import ActorName, Nanoseconds
-
-_KINDS: dict[str, Any] = {
-    "bridge": Bridge,
-    "router": Router,
-    "host": Host,
-    "tunnel-zone": TunnelZone,
-    "port-group": PortGroup,
-}
-_DECODERS: dict[str, msgspec.msgpack.Decoder[Any]] = {
-    kind: msgspec.msgpack.Decoder(type_) for kind, type_ in _KINDS.items()
-}
 
 WatcherMessage = Subscribe | Unsubscribe | TopologyChanged | Inspect
 
@@ -137,11 +128,9 @@ class TopologyWatcher(LaneActor):
     def _decode(self, stored: ObjectState) -> TopologyObject | None:
         if stored.data is None:
             return None
-        decoder = _DECODERS.get(stored.kind)
-        if decoder is None:
-            return None
         try:
-            decoded: TopologyObject = decoder.decode(stored.data)
-        except (msgspec.DecodeError, ValueError):
+            decoded = decode_object(stored.data)
+        except ObjectError:
             return None
-        return decoded
+        # An object under another's key is as unreadable as any other bytes.
+        return decoded if object_key(decoded) == ObjectKey(stored.kind, stored.id) else None
