@@ -23,6 +23,7 @@ class Machine:
         path = lab.state_dir / f"door-{name}"
         with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as listener:
             listener.bind(str(path))
+            path.chmod(0o666)  # the machine's root may be another user here
             listener.listen(1)
             listener.settimeout(PATIENCE)
             self.process = lab.spawn(name, sys.executable, str(_DOORWAY), str(path))

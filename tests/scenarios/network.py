@@ -27,6 +27,10 @@ class Network(LabRunner):
         self._machines: dict[str, Machine] = {}
         self._expected: set[str] = set()
 
+    def run_by(self, *command: str) -> None:
+        """Run every command of this lab by another, which becomes what follows it."""
+        self._ayatori = (*command, *self._ayatori)
+
     def machine(self, name: str) -> Machine:
         """Return a machine of the lab; one stays the same however it moves."""
         if name not in self._machines:
