@@ -23,7 +23,8 @@ def main(words: list[str]) -> int:
     """Run the demonstration; return the exit status."""
     screen = Screen()
     for number in _SIGNALS:
-        signal.signal(number, _unwind)
+        if signal.getsignal(number) is not signal.SIG_IGN:  # nohup's is to stay ignored
+            signal.signal(number, _unwind)
     began, before = time.monotonic(), network()
     status = ExitStatus.OK + 0
     guard = Guard()
