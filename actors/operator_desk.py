@@ -88,7 +88,10 @@ class OperatorDesk(LaneActor):
         state.asked[message.request] = Asked(names, deadline)
         for name in names:
             self.send(name, Inspect(message.request, message.subject, message.at, self.name))
-        self.send(CLOCK, WakeMe(self.name, deadline))
+        if not names:
+            self._answer(message.request, state.asked[message.request])
+        elif len(state.asked) == 1:
+            self.send(CLOCK, WakeMe(self.name, deadline))
 
     def _gather(self, message: Inspected) -> None:
         asked = self.state.asked.get(message.request)
@@ -103,6 +106,9 @@ class OperatorDesk(LaneActor):
         for request, asked in list(self.state.asked.items()):
             if asked.deadline <= at:
                 self._answer(request, asked)
+        if self.state.asked:
+            deadline = min(asked.deadline for asked in self.state.asked.values())
+            self.send(CLOCK, WakeMe(self.name, deadline))
 
     def _answer(self, request: int, asked: Asked) -> None:
         del self.state.asked[request]

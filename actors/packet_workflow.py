@@ -38,7 +38,7 @@ from actors.messages.time import Tick, WakeMe
 from actors.packets.errors import PacketError
 from actors.packets.extract import flow_key_of
 from actors.packets.flow_key import SEEN_TUNNEL_ENDPOINTS, FlowKey
-from actors.tags import reach_tag, tunnel_key_tag
+from actors.tags import datapath_port_tag, reach_tag, tunnel_key_tag, underlay_tag
 from actors.tunnel_key import FLOW_STATE_KEY, PORT_MASK, TRACE_BIT, egress_port_of
 from actors.values import SECOND, ActorName, IpAddress, Nanoseconds, PortId, Tag
 
@@ -202,7 +202,8 @@ class PacketWorkflow(LaneActor):
         traced = tunnel.tun_id & TRACE_BIT or packet.by_action
         context = PacketContext(
             self.lane.inputs, packet.at, packet.raw_key, key, key, packet.frame, NO_PORT,
-            SEEN_TUNNEL_ENDPOINTS, (tunnel_key_tag(port.tunnel_key),),
+            SEEN_TUNNEL_ENDPOINTS,
+            (tunnel_key_tag(port.tunnel_key), underlay_tag(tunnel.src)),
             (PortOutput(port.port, key),), (), 0, 0, LIFE_NONE if traced else LIFE_TUNNEL,
         )  # fmt: skip
         self.send(FLOW_CONTROLLER, Verdict(context))
@@ -210,10 +211,12 @@ class PacketWorkflow(LaneActor):
     def _ended(self, packet: PacketIn, key: FlowKey, reason: str) -> PacketContext:
         """Return the context of a packet that goes nowhere: a short drop flow comes of it."""
         self._count(reason)
-        tags: tuple[Tag, ...] = ()
-        seen = 0
-        if key.tunnel is not None:
-            tags = (tunnel_key_tag(key.tunnel.tun_id & PORT_MASK),)
+        if key.tunnel is None:
+            tags: tuple[Tag, ...] = (datapath_port_tag(key.in_port),)
+            seen = 0
+        else:
+            number = tunnel_key_tag(key.tunnel.tun_id & PORT_MASK)
+            tags = (number, underlay_tag(key.tunnel.src))
             seen = SEEN_TUNNEL_ENDPOINTS
         return PacketContext(
             self.lane.inputs, packet.at, packet.raw_key, key, key, packet.frame, NO_PORT, seen,

@@ -47,6 +47,16 @@ def tunnel_key_tag(key: int) -> Tag:
     return Tag(f"tunnel-key:{key}")
 
 
+def datapath_port_tag(number: int) -> Tag:
+    """Return the tag of which virtual port, if any, one of this host's datapath ports is."""
+    return Tag(f"datapath-port:{number}")
+
+
+def underlay_tag(address: IpAddress) -> Tag:
+    """Return the tag of whether the host at an underlay address is believed."""
+    return Tag(f"underlay:{format_ip(address)}")
+
+
 def peer_tag(host: HostId) -> Tag:
     """Return the tag of how another host is reached."""
     return Tag(f"peer:{host}")

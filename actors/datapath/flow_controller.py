@@ -12,6 +12,7 @@ import msgspec
 from actors.datapath.flow_table import Flow, FlowTable
 from actors.datapath.flow_text import describe_flow
 from actors.datapath.invalidations import RecentInvalidations
+from actors.datapath.odp.actions import MAX_ACTIONS_LENGTH
 from actors.datapath.odp.mask import mask_for, masked
 from actors.datapath.reachability import (
     Reach,
@@ -96,6 +97,8 @@ class FlowCounters(msgspec.Struct):
     """Outputs to ports that are plugged in nowhere, or on a host without a tunnel."""
     malformed_rows: int = 0
     """Rows of the active table that could not be read."""
+    in_pieces: int = 0
+    """Packets that left by more ports than one flow's actions have room for."""
     lost: int = 0
     """Flows that the datapath did not have when it was asked."""
     packets: int = 0
@@ -204,7 +207,10 @@ class FlowController(LaneActor):
                 current = headers
             parts.append(way.actions)
         actions = b"".join(parts)
-        if context.lifetime != LIFE_NONE and state.connected:
+        if len(actions) > MAX_ACTIONS_LENGTH:
+            self._execute_in_pieces(context)
+            actions = b""
+        elif context.lifetime != LIFE_NONE and state.connected:
             self._install(context, tags, actions)
         if actions:
             state.counters.executed += 1
@@ -213,6 +219,22 @@ class FlowController(LaneActor):
             self.send(
                 PACKET_WORKFLOW, ParkedPacketFinished(context.number, context.raw_key, actions)
             )
+
+    def _execute_in_pieces(self, context: PacketContext) -> None:
+        """Let a packet out by more ports than one flow's actions have room for; make no flow."""
+        self.state.counters.in_pieces += 1
+        current, actions = context.key, b""
+        for output in context.outputs:
+            way = self._ways[output.port].actions
+            if way is None:
+                continue
+            step = rewrite(current, output.headers) + way
+            if len(actions) + len(step) > MAX_ACTIONS_LENGTH:
+                self.send(NETLINK_BROKER, ExecutePacket(context.raw_key, actions, context.frame))
+                actions, step = b"", rewrite(context.key, output.headers) + way
+            current = output.headers
+            actions += step
+        self.send(NETLINK_BROKER, ExecutePacket(context.raw_key, actions, context.frame))
 
     def _install(self, context: PacketContext, tags: tuple[Tag, ...], actions: bytes) -> None:
         state = self.state
@@ -315,6 +337,10 @@ class FlowController(LaneActor):
             for number in missing:
                 self.state.counters.lost += 1
                 self._release(self.table.remove(number))
+        for number in statistics:
+            if number not in self.table.flows:
+                # Its deletion never arrived: nobody else would ever remove it.
+                self.send(NETLINK_BROKER, RemoveFlow(number))
         asking, self.state.inspecting = self.state.inspecting, []
         for inspect in asking:
             self._answer(inspect, statistics)

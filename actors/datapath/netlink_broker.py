@@ -33,6 +33,7 @@ from actors.datapath.odp.requests import (
     DeleteVport,
     Encodable,
     GetFlow,
+    GetVport,
     NewVport,
     encode_request,
 )
@@ -90,6 +91,9 @@ ETIMEDOUT = 110
 GONE = frozenset({2, 19, 6})
 """ENOENT, ENODEV, ENXIO: what was to be deleted is not there, which is what was wanted."""
 
+TAKEN = frozenset({16, 17})
+"""EBUSY, EEXIST: a port of this name is there."""
+
 METADATA_ONLY = struct.pack("=HHI", 8, c.OVS_KEY_ATTR_PRIORITY, 0)
 """The key of a packet that entered by no port: the datapath reads its headers off the frame."""
 
@@ -119,6 +123,8 @@ class PendingRequest(msgspec.Struct, frozen=True):
     requester: ActorName
     link: str
     removes: bool
+    errno: int = 0
+    """Of the refused creation, while it is asked whether the port was there already."""
 
 
 class Dump(msgspec.Struct):
@@ -183,8 +189,7 @@ class NetlinkBroker(LaneActor):
                 if self.state.connected:
                     self._request(DeleteFlow(self.state.datapath))
             case NetlinkRepliesLost():
-                self._count("replies lost")
-                self._dump()
+                self._replies_lost()
             case NetlinkSendFailed():
                 for sequence in message.sequences:
                     self._refused(sequence, message.errno)
@@ -319,7 +324,7 @@ class NetlinkBroker(LaneActor):
     ) -> None:
         deadline = Nanoseconds(self.lane.now + REQUEST_TIMEOUT)
         self.state.pending[sequence] = PendingRequest(deadline, requester, link, removes)
-        self.send(CLOCK, WakeMe(self.name, deadline))
+        self._set_timer()
 
     def _dump(self) -> None:
         state = self.state
@@ -328,7 +333,7 @@ class NetlinkBroker(LaneActor):
         sequence = self._request(GetFlow(state.datapath), c.NLM_F_DUMP)
         deadline = Nanoseconds(self.lane.now + REQUEST_TIMEOUT)
         state.dump = Dump(sequence, deadline, self.lane.now)
-        self.send(CLOCK, WakeMe(self.name, deadline))
+        self._set_timer()
 
     # --- replies ------------------------------------------------------------------------------
 
@@ -340,6 +345,13 @@ class NetlinkBroker(LaneActor):
             return
         for reply in replies:
             self._one_reply(reply)
+
+    def _replies_lost(self) -> None:
+        self._count("replies lost")
+        if self.state.dump is not None:
+            # Of what is coming in parts may be missing.
+            self._end_dump(self.state.dump.sequence, complete=False)
+        self._dump()
 
     def _one_reply(self, reply: Reply) -> None:
         match reply:
@@ -412,12 +424,19 @@ class NetlinkBroker(LaneActor):
             self._count("packets refused")
         elif kind == KIND_REQUEST:
             pending = state.pending.pop(sequence, None)
-            if pending is not None:
-                self._request_failed(pending, errno)
+            if pending is not None and errno in TAKEN and not (pending.removes or pending.errno):
+                self._look_for_port(pending, errno)
+            elif pending is not None:
+                self._request_failed(pending, pending.errno or errno)
             elif state.dump is not None and state.dump.sequence == sequence:
                 self._end_dump(sequence, complete=False)
             else:
                 self._count("requests refused")
+
+    def _look_for_port(self, pending: PendingRequest, errno: int) -> None:
+        """Ask whether the port is ours already: the reply that said so may have been lost."""
+        sequence = self._request(GetVport(self.state.datapath, name=pending.link))
+        self.state.pending[sequence] = msgspec.structs.replace(pending, errno=errno)
 
     def _request_failed(self, pending: PendingRequest, errno: int) -> None:
         if pending.removes:
@@ -436,6 +455,11 @@ class NetlinkBroker(LaneActor):
                 self._request_failed(pending, ETIMEDOUT)
         if state.dump is not None and state.dump.deadline <= at:
             self._end_dump(state.dump.sequence, complete=False)
+        self._set_timer()
+
+    def _set_timer(self) -> None:
+        """Ask to be woken at the first deadline, which a later request must not put off."""
+        state = self.state
         deadlines = [pending.deadline for pending in state.pending.values()]
         if state.dump is not None:
             deadlines.append(state.dump.deadline)

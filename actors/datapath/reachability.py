@@ -12,7 +12,7 @@ from actors.messages.flows import LocalPort, LocalPortsChanged, TunnelPeer
 from actors.messages.tables import Row
 from actors.packets.flow_key import FlowKey, TunnelKey
 from actors.state.tables import ActivePort, decode_active
-from actors.tags import peer_tag, reach_tag, tunnel_key_tag
+from actors.tags import datapath_port_tag, peer_tag, reach_tag, tunnel_key_tag, underlay_tag
 from actors.tunnel_key import egress_port_key
 from actors.values import DatapathPort, HostId, PortId, Tag
 
@@ -64,6 +64,7 @@ def take_local_ports(where: Reachability, changed: LocalPortsChanged) -> tuple[T
         if old != new:
             tags.append(reach_tag(identity))
             tags += [tunnel_key_tag(port.tunnel_key) for port in (old, new) if port]
+            tags += [datapath_port_tag(port.number) for port in (old, new) if port]
     where.local = after
     if where.tunnel_port != changed.tunnel_port:
         where.tunnel_port = changed.tunnel_port
@@ -76,7 +77,13 @@ def take_peers(where: Reachability, peers: tuple[TunnelPeer, ...]) -> tuple[Tag,
     before, after = where.peers, {peer.host: peer for peer in peers}
     where.peers = after
     hosts = (*before, *(host for host in after if host not in before))
-    return tuple(peer_tag(host) for host in hosts if before.get(host) != after.get(host))
+    tags: list[Tag] = []
+    for host in hosts:
+        old, new = before.get(host), after.get(host)
+        if old != new:
+            tags.append(peer_tag(host))
+            tags += [underlay_tag(peer.remote) for peer in (old, new) if peer]
+    return tuple(tags)
 
 
 def reach(where: Reachability, port: PortId) -> Reach:
