@@ -98,6 +98,8 @@ class HostEnd:
         self.store = StoreEnd(network.store, self.settings.host, self.give)
         self.store_held: deque[tuple[ActorName, Input]] | None = None
         """What the store says waits here while it is not None."""
+        self.replies_lost = False
+        """Whether what the datapath answers never arrives."""
         self.settled = False
         self.stopped = False
         self.answers: dict[int, bytes] = {}
@@ -138,6 +140,8 @@ class HostEnd:
     def collect(self) -> None:
         """Hand in the datapath's replies and upcalls."""
         at = self.network.now
+        if self.replies_lost:
+            self.datapath.replies.clear()
         while self.datapath.replies:
             datagram = self.datapath.receive_reply()
             self.give(ActorName("netlink-broker"), NetlinkReplied(at, datagram))

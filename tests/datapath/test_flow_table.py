@@ -1,4 +1,4 @@
-"""The book of flows: found by tag, match and age, without looking at the others."""
+"""The flow table against brute force."""
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -7,114 +7,109 @@ from actors.datapath.flow_table import Flow, FlowTable
 from actors.datapath.odp.key import encode_key
 from actors.datapath.odp.mask import mask_for, masked
 from actors.lifetimes import LIFE_ERROR, LIFE_PLAIN, LIFE_STATEFUL, LIFE_TUNNEL, LIFETIMES
-from actors.packets.flow_key import SEEN_ETH_SRC, FlowKey
+from actors.packets.flow_key import SEEN_ALL, FlowKey
 from actors.values import SECOND, Mac, Nanoseconds, Tag
 
+KINDS = [LIFE_ERROR, LIFE_STATEFUL, LIFE_PLAIN, LIFE_TUNNEL]
+TAGS = [Tag(f"tag{n}") for n in range(6)]
 
-def flow(number: int, *tags: str, lifetime: int = LIFE_PLAIN, at: int = 0) -> Flow:
-    key = FlowKey(1, None, Mac(number.to_bytes(6)), Mac(b"\2" * 6), 0x88B5)
+
+def flow(number: int, lifetime: int = LIFE_PLAIN, at: int = 0, tags: tuple[Tag, ...] = ()) -> Flow:
+    key = FlowKey(number, None, Mac(bytes(6)), Mac(bytes(6)), 0x88B5)
     raw = encode_key(key)
-    made_at = Nanoseconds(at * SECOND)
-    return Flow(
-        number, lifetime, made_at, raw, mask_for(raw, SEEN_ETH_SRC), b"", tuple(map(Tag, tags))
-    )
+    return Flow(number, lifetime, Nanoseconds(at), raw, mask_for(raw, SEEN_ALL), b"", tags)
 
 
-def identity(each: Flow) -> bytes:
-    return masked(each.raw_key, each.mask)
+def add(table: FlowTable, added: Flow) -> tuple[Tag, ...]:
+    return table.add(added, masked(added.raw_key, added.mask))
 
 
-def table_of(*flows: Flow) -> FlowTable:
+steps = st.lists(
+    st.one_of(
+        st.tuples(st.just("add"), st.sets(st.sampled_from(TAGS)).map(sorted)),
+        st.tuples(st.just("remove"), st.integers(0, 30)),
+        st.tuples(st.just("invalidate"), st.sets(st.sampled_from(TAGS)).map(sorted)),
+    ),
+    max_size=60,
+)
+
+
+@given(steps)
+def test_tags_find_exactly_their_flows_and_tell_when_they_are_first_and_last_used(
+    story: list[tuple[str, list[Tag] | int]],
+) -> None:
     table = FlowTable({})
-    for each in flows:
-        table.add(each, identity(each))
-    return table
-
-
-def test_the_first_flow_of_a_tag_and_the_last_are_told() -> None:
-    table = FlowTable({})
-    one, two = flow(1, "a", "b"), flow(2, "b")
-    assert table.add(one, identity(one)) == ("a", "b")
-    assert table.add(two, identity(two)) == ()
-    assert table.remove(1) == ("a",)
-    assert table.remove(2) == ("b",)
-    assert table.remove(2) == ()
+    book: dict[int, set[Tag]] = {}
+    for number, (what, argument) in enumerate(story, 1):
+        used = set().union(*book.values())
+        if what == "add" and isinstance(argument, list):
+            first = add(table, flow(number, tags=tuple(argument)))
+            assert set(first) == set(argument) - used
+            book[number] = set(argument)
+        elif what == "remove" and isinstance(argument, int):
+            gone = book.pop(argument, set())
+            last = table.remove(argument)
+            assert set(last) == gone - set().union(*book.values())
+        elif isinstance(argument, list):
+            found = table.tagged(argument)
+            assert len(found) == len(set(found))
+            assert set(found) == {n for n, tags in book.items() if tags & set(argument)}
+        assert set(table.flows) == set(book)
+        assert set(table.by_tag) == set().union(*book.values())
 
 
 @given(
-    st.lists(st.sets(st.sampled_from("abcdef")), max_size=30),
-    st.lists(st.sampled_from("abcdefg"), max_size=4),
-    st.sets(st.integers(0, 29)),
+    st.lists(st.tuples(st.sampled_from(KINDS), st.integers(0, 100)), max_size=40),
+    st.integers(0, 500),
+    st.sets(st.integers(1, 40)),
 )
-def test_just_the_flows_with_a_tag_are_found(
-    tagged: list[set[str]], asked: list[str], removed: set[int]
+def test_flows_expire_a_fixed_time_after_they_were_made_by_their_kind(
+    made: list[tuple[int, int]], seconds: int, removed: set[int]
 ) -> None:
-    flows = [flow(number, *sorted(tags)) for number, tags in enumerate(tagged)]
-    table = table_of(*flows)
+    table = FlowTable({})
+    at = 0
+    for number, (kind, later) in enumerate(made, 1):
+        at += later * SECOND
+        add(table, flow(number, kind, at))
     for number in removed:
         table.remove(number)
-    expected = {
-        number for number, tags in enumerate(tagged) if number not in removed and tags & set(asked)
-    }
-    found = table.tagged(map(Tag, asked))
-    assert set(found) == expected
-    assert len(found) == len(expected)
-    rebuilt = FlowTable(dict(table.flows))
-    assert rebuilt.by_tag == table.by_tag, "the indexes follow from the flows"
+    now = Nanoseconds(at + seconds * SECOND)
+    wanted = {n for n, f in table.flows.items() if f.made_at + LIFETIMES[f.lifetime] <= now}
+    assert set(table.expired(now, 1000)) == wanted
 
 
-def test_each_kind_expires_after_its_own_time() -> None:
-    kinds = (LIFE_ERROR, LIFE_STATEFUL, LIFE_PLAIN, LIFE_TUNNEL)
-    table = table_of(*(flow(kind, lifetime=kind) for kind in kinds))
-    seconds = [LIFETIMES[kind] // SECOND for kind in kinds]
-    assert seconds == [5, 30, 60, 300]
-    for kind, second in zip(kinds, seconds, strict=True):
-        assert table.expired(Nanoseconds(second * SECOND - 1), 10) == ()
-        assert table.expired(Nanoseconds(second * SECOND), 10) == (kind,)
-        table.remove(kind)
+def test_lifetimes_are_5_30_60_and_300_seconds() -> None:
+    assert [LIFETIMES[kind] // SECOND for kind in KINDS] == [5, 30, 60, 300]
 
 
-def test_no_more_expire_at_once_than_asked_for() -> None:
-    table = table_of(*(flow(n) for n in range(10)))
-    late = Nanoseconds(100 * SECOND)
-    first = table.expired(late, 4)
-    assert first == (0, 1, 2, 3)
-    assert table.expired(late, 100) == (4, 5, 6, 7, 8, 9)
-
-
-def test_the_oldest_of_the_shortest_lived_kind_is_evicted_first() -> None:
-    table = table_of(
-        flow(1, lifetime=LIFE_TUNNEL),
-        flow(2, lifetime=LIFE_PLAIN),
-        flow(3, lifetime=LIFE_ERROR),
-        flow(4, lifetime=LIFE_ERROR),
-    )
-    order = []
-    while (number := table.to_evict()) is not None:
+def test_expiry_at_once_is_bounded_and_goes_on_where_it_stopped() -> None:
+    table = FlowTable({})
+    for number in range(1, 6):
+        add(table, flow(number))
+    late = Nanoseconds(1000 * SECOND)
+    assert table.expired(late, 2) == (1, 2)
+    for number in (1, 2):
         table.remove(number)
+    assert table.expired(late, 10) == (3, 4, 5)
+
+
+def test_eviction_takes_the_oldest_of_the_shortest_lived_kind() -> None:
+    table = FlowTable({})
+    kinds = [LIFE_TUNNEL, LIFE_PLAIN, LIFE_ERROR, LIFE_PLAIN, LIFE_ERROR, LIFE_STATEFUL]
+    for number, kind in enumerate(kinds, 1):
+        add(table, flow(number, kind, number))
+    order = []
+    while (number := table.to_evict() or 0) != 0:
         order.append(number)
-    assert order == [3, 4, 2, 1]
+        table.remove(number)
+    assert order == [3, 5, 6, 2, 4, 1]
 
 
-def test_a_flow_that_is_gone_is_neither_expired_nor_evicted() -> None:
-    table = table_of(flow(1), flow(2))
-    table.remove(1)
-    assert table.to_evict() == 2
-    table = table_of(flow(1), flow(2))
-    table.remove(1)
-    assert table.expired(Nanoseconds(100 * SECOND), 10) == (2,)
-
-
-def test_a_match_is_free_again_when_its_flow_is_gone() -> None:
-    one = flow(1)
-    table = table_of(one)
-    assert table.has_match(identity(one))
-    table.remove(1)
-    assert not table.has_match(identity(one))
-
-
-def test_clearing_tells_every_tag_once() -> None:
-    table = table_of(flow(1, "a", "b"), flow(2, "b", "c"))
-    assert table.clear() == ("a", "b", "c")
-    assert table.flows == {}
-    assert table.expired(Nanoseconds(1000 * SECOND), 10) == ()
+def test_table_made_again_of_its_flows_is_the_same() -> None:
+    table = FlowTable({})
+    for number in range(1, 5):
+        add(table, flow(number, KINDS[number % 4], number, (TAGS[number % 3],)))
+    again = FlowTable(dict(table.flows))
+    assert again.by_tag == table.by_tag
+    assert again.tagged([TAGS[1]]) == table.tagged([TAGS[1]])
+    assert again.has_match(masked(table.flows[2].raw_key, table.flows[2].mask))

@@ -1,148 +1,130 @@
-"""The broker's buffer: batches, chunks that wait, and what is reported when nothing fits."""
+"""The request buffer: order, chunks, and what becomes of requests that the socket does not take."""
 
 import struct
 
-from actors.datapath.request_buffer import SEND_AT, RequestBuffer
-from actors.datapath.sequence import (
-    CREATE_BITS,
-    DELETE_BITS,
-    KIND_CREATE,
-    KIND_DELETE,
-    NUMBER_MASK,
-    flow_of,
-    kind_of,
-)
+from actors.datapath.request_buffer import CHUNK_SIZE, SEND_AT, RequestBuffer
 
-EAGAIN, EPIPE, ENOBUFS = 11, 32, 105
+EAGAIN, ENOBUFS, EPIPE = 11, 105, 32
 
 
 class Socket:
-    """Takes what it is sent, or answers with the errno it is told."""
+    """Takes what it is given, unless told to refuse."""
 
     def __init__(self) -> None:
         self.error = 0
-        self.sent: list[bytes] = []
+        self.taken: list[bytes] = []
+        self.failed: list[tuple[int, tuple[int, ...]]] = []
 
     def send(self, data: memoryview) -> int:
-        if self.error:
-            return self.error
-        self.sent.append(bytes(data))
-        return 0
+        if not self.error:
+            self.taken.append(bytes(data))
+        return self.error
+
+    def sequences(self) -> list[int]:
+        data = b"".join(self.taken)
+        found = []
+        at = 0
+        while at < len(data):
+            length, _, _, sequence = struct.unpack_from("=IHHI", data, at)
+            found.append(sequence)
+            at += length + 3 & ~3
+        return found
 
 
-def message(sequence: int, size: int = 64) -> bytes:
-    return struct.pack("=IHHI", size, 1, 1, sequence).ljust(size, b"\0")
-
-
-class Buffered:
-    """A buffer of 4 chunks of 512 bytes, and what it reported as failed."""
-
-    def __init__(self) -> None:
-        self.socket = Socket()
-        self.failed: list[tuple[int, tuple[int, ...]]] = []
-        self.buffer = RequestBuffer(
-            self.socket.send,
-            lambda error, sequences: self.failed.append((error, sequences)),
-            chunk_size=512,
-            chunks=4,
-        )
-
-    def write(self, *sequences: int, size: int = 64) -> None:
-        for sequence in sequences:
-            start = self.buffer.reserve(size)
-            self.buffer.buffer[start : start + size] = message(sequence, size)
-            self.buffer.commit(start + size)
-
-
-def test_requests_gather_until_they_are_flushed_and_leave_in_one_send() -> None:
-    it = Buffered()
-    it.write(1, 2, 3)
-    assert it.socket.sent == []
-    it.buffer.flush()
-    assert it.socket.sent == [message(1) + message(2) + message(3)]
-    it.buffer.flush()
-    assert len(it.socket.sent) == 1, "nothing waits any more"
-
-
-def test_a_full_chunk_leaves_by_itself() -> None:
-    it = Buffered()
-    it.write(*range(20))
-    it.buffer.flush()
-    assert b"".join(it.socket.sent) == b"".join(message(n) for n in range(20))
-    assert len(it.socket.sent) == 3
-
-
-def test_enough_bytes_are_sent_without_being_asked() -> None:
+def small(**sizes: int) -> tuple[Socket, RequestBuffer]:
     socket = Socket()
-    buffer = RequestBuffer(socket.send, lambda *_: None)
-    start = buffer.reserve(SEND_AT)
-    buffer.buffer[start : start + SEND_AT] = message(1, SEND_AT)
-    buffer.commit(start + SEND_AT)
-    assert len(socket.sent) == 1
+    buffer = RequestBuffer(
+        socket.send, lambda error, sequences: socket.failed.append((error, sequences)), **sizes
+    )
+    return socket, buffer
 
 
-def test_what_a_full_socket_did_not_take_is_sent_later_and_in_order() -> None:
-    it = Buffered()
-    it.socket.error = EAGAIN
-    it.write(*range(20))
-    it.buffer.flush()
-    assert it.socket.sent == []
-    it.socket.error = 0
-    it.write(20)
-    it.buffer.flush()
-    it.buffer.flush()
-    assert b"".join(it.socket.sent) == b"".join(message(n) for n in range(21))
-    assert it.failed == []
+def write(buffer: RequestBuffer, sequence: int, size: int = 100) -> bool:
+    start = buffer.reserve(size)
+    if start < 0:
+        return False
+    struct.pack_into("=IHHI", buffer.buffer, start, size, 0, 0, sequence)
+    buffer.commit(start + size)
+    return True
 
 
-def test_when_every_chunk_waits_the_newest_requests_are_given_up_and_named() -> None:
-    it = Buffered()
-    it.socket.error = ENOBUFS
-    it.write(*range(40))
-    given_up = [sequence for _, sequences in it.failed for sequence in sequences]
+def test_requests_gather_until_they_are_worth_a_send() -> None:
+    socket, buffer = small()
+    for sequence in range(SEND_AT // 100):
+        write(buffer, sequence)
+    assert len(socket.taken) == 1
+    write(buffer, 99)
+    assert len(socket.taken) == 1
+    buffer.flush()
+    assert socket.sequences() == [*range(31), 99]
+    buffer.flush()
+    assert buffer.sends == 2, "nothing is sent when nothing waits"
+
+
+def test_request_larger_than_a_chunk_is_refused() -> None:
+    _, buffer = small()
+    assert buffer.reserve(CHUNK_SIZE) >= 0
+    assert buffer.reserve(CHUNK_SIZE + 1) == -1
+
+
+def test_requests_that_a_full_socket_does_not_take_go_out_later_in_order() -> None:
+    for error in (EAGAIN, ENOBUFS):
+        socket, buffer = small(chunk_size=1000, chunks=4)
+        socket.error = error
+        for sequence in range(25):
+            assert write(buffer, sequence)
+        assert socket.taken == []
+        assert socket.failed == []
+        socket.error = 0
+        buffer.flush()
+        assert socket.sequences() == list(range(25))
+
+
+def test_when_all_chunks_wait_the_newest_requests_are_given_up_and_named() -> None:
+    socket, buffer = small(chunk_size=1000, chunks=2)
+    socket.error = ENOBUFS
+    for sequence in range(31):
+        write(buffer, sequence)
+    given_up = [s for _, sequences in socket.failed for s in sequences]
     assert given_up
-    it.socket.error = 0
-    it.buffer.flush()
-    it.buffer.flush()
-    sent = [
-        struct.unpack_from("=I", s, at + 8)[0]
-        for s in it.socket.sent
-        for at in range(0, len(s), 64)
-    ]
-    assert sorted(sent + given_up) == list(range(40)), "each was sent or reported, never both"
+    assert {error for error, _ in socket.failed} == {ENOBUFS}
+    socket.error = 0
+    buffer.flush()
+    assert sorted([*socket.sequences(), *given_up]) == list(range(31)), "each once"
+    assert socket.sequences() == sorted(socket.sequences())
 
 
-def test_requests_that_a_broken_socket_refused_are_named_at_once() -> None:
-    it = Buffered()
-    it.socket.error = EPIPE
-    it.write(5, 6)
-    it.buffer.flush()
-    assert it.failed == [(EPIPE, (5, 6))]
-    it.socket.error = 0
-    it.write(7)
-    it.buffer.flush()
-    assert it.socket.sent == [message(7)]
+def test_requests_to_a_socket_that_is_gone_are_reported_and_forgotten() -> None:
+    socket, buffer = small()
+    socket.error = EPIPE
+    for sequence in range(3):
+        write(buffer, sequence)
+    buffer.flush()
+    assert socket.failed == [(EPIPE, (0, 1, 2))]
+    socket.error = 0
+    write(buffer, 7)
+    buffer.flush()
+    assert socket.sequences() == [7]
 
 
-def test_a_request_that_can_never_fit_is_refused() -> None:
-    assert Buffered().buffer.reserve(513) == -1
+def test_chunk_that_waited_for_a_socket_that_is_gone_is_reported_too() -> None:
+    socket, buffer = small(chunk_size=1000, chunks=4)
+    socket.error = EAGAIN
+    write(buffer, 1)
+    buffer.flush()
+    socket.error = EPIPE
+    write(buffer, 2)
+    buffer.flush()
+    assert [s for _, sequences in socket.failed for s in sequences] == [1, 2]
 
 
-def test_what_was_not_sent_to_a_datapath_that_is_gone_is_forgotten() -> None:
-    it = Buffered()
-    it.socket.error = EAGAIN
-    it.write(*range(12))
-    it.buffer.discard()
-    it.socket.error = 0
-    it.write(99)
-    it.buffer.flush()
-    assert it.socket.sent == [message(99)]
-
-
-def test_a_sequence_number_finds_its_flow_also_after_a_turn_of_the_counter() -> None:
-    for flow in (1, 77, NUMBER_MASK, NUMBER_MASK + 1, 5 * (NUMBER_MASK + 1) + 3):
-        low = flow & NUMBER_MASK
-        assert flow_of(CREATE_BITS | low, flow + 1) == flow
-        assert flow_of(DELETE_BITS | low, flow + 1_000_000) == flow
-        assert kind_of(CREATE_BITS | low) == KIND_CREATE
-        assert kind_of(DELETE_BITS | low) == KIND_DELETE
+def test_discarded_requests_are_never_sent() -> None:
+    socket, buffer = small(chunk_size=1000, chunks=2)
+    socket.error = EAGAIN
+    for sequence in range(15):
+        write(buffer, sequence)
+    buffer.discard()
+    socket.error = 0
+    write(buffer, 99)
+    buffer.flush()
+    assert socket.sequences() == [99]
