@@ -188,12 +188,14 @@ def test_a_datapath_process_that_dies_is_started_again(
     agent.wait_ready()
 
     def datapaths() -> list[int]:
-        found = subprocess.run(
-            ["ps", "-o", "pid=,args=", "--ppid", str(agent.process.pid)],
-            capture_output=True, text=True, check=False,
-        ).stdout  # fmt: skip
+        root = Path(f"/proc/{agent.process.pid}/task")
+        children = [
+            pid for task in root.iterdir() for pid in (task / "children").read_text().split()
+        ]
         return [
-            int(line.split()[0]) for line in found.splitlines() if "actors.datapath.soft" in line
+            int(pid)
+            for pid in children
+            if b"actors.datapath.soft" in Path(f"/proc/{pid}/cmdline").read_bytes()
         ]
 
     before = datapaths()
