@@ -10,7 +10,7 @@ from typing import assert_never
 import msgspec
 
 from actors.datapath.flow_table import Flow, FlowTable
-from actors.datapath.flow_text import describe_flow
+from actors.datapath.flow_text import count_kinds, describe_flow
 from actors.datapath.invalidations import RecentInvalidations
 from actors.datapath.odp.actions import MAX_ACTIONS_LENGTH
 from actors.datapath.odp.mask import mask_for, masked
@@ -26,7 +26,7 @@ from actors.datapath.reachability import (
 from actors.host import HostSettings
 from actors.lane import Lane
 from actors.lane_actor import LaneActor
-from actors.lifetimes import KIND_NAMES, LIFE_NONE
+from actors.lifetimes import LIFE_NONE
 from actors.messages.flows import (
     DumpFlows,
     ExecutePacket,
@@ -386,15 +386,10 @@ class FlowController(LaneActor):
                 ]
             )
         else:
-            kinds = dict.fromkeys((k for k in KIND_NAMES[1:] if k), 0)
-            for flow in state.flows.values():
-                kind = KIND_NAMES[flow.lifetime]
-                if kind is not None:
-                    kinds[kind] += 1
             body = msgspec.json.encode(
                 {
                     "flows": len(state.flows),
-                    "by_kind": kinds,
+                    "by_kind": count_kinds(state.flows.values()),
                     "tags": len(self.table.by_tag),
                     "refusals_by_errno": {str(k): v for k, v in state.refusals.items()},
                     **msgspec.structs.asdict(state.counters),

@@ -1,5 +1,6 @@
 """A flow in words: what it matches, what it does, on what it depends."""
 
+from collections.abc import Iterable
 from typing import Any
 
 from actors.datapath.flow_table import Flow
@@ -37,6 +38,16 @@ def describe_flow(
         "bytes": 0 if statistics is None else statistics.octets,
         "tags": list(flow.tags),
     }
+
+
+def count_kinds(flows: Iterable[Flow]) -> dict[str, int]:
+    """Return how many flows there are of each kind."""
+    kinds: dict[str, int] = {kind: 0 for kind in KIND_NAMES if kind is not None}
+    for flow in flows:
+        kind = KIND_NAMES[flow.lifetime]
+        if kind is not None:
+            kinds[kind] += 1
+    return kinds
 
 
 def describe_match(raw_key: bytes, mask: bytes, names: PortNames) -> str:
