@@ -12,6 +12,7 @@ from actors.lane_boundary import Snapshot
 from actors.messages.kinds import AnyInput, AnyOutput
 from actors.state.journal import CrashRecord, CutRecord, Run, SegmentEnd
 from actors.state.journal_format import (
+    HEADER,
     KIND_BEGIN,
     KIND_CRASH,
     KIND_CUT,
@@ -83,14 +84,18 @@ def decode_output(body: bytes) -> AnyOutput:
 def read_journal(path: Path) -> Iterator[JournalEntry]:
     """Yield the entries of a journal folder, or of one segment. Raises JournalError."""
     for segment in segments(path):
-        yield from _read_segment(segment)
+        yield from _read_segment(segment, part_of_journal=path.is_dir())
 
 
-def _read_segment(path: Path) -> Iterator[JournalEntry]:
+def _read_segment(path: Path, *, part_of_journal: bool) -> Iterator[JournalEntry]:
     try:
         data = path.read_bytes()
     except OSError as error:
         raise JournalError(f"{path}: {error.strerror}") from error
+    if part_of_journal and (len(data) < HEADER.size or not any(data[: HEADER.size])):
+        # Space is reserved before the header is written: an agent may be killed in between.
+        yield SegmentDamaged(path, "it ends before its first record")
+        return
     check_header(data, str(path))
     closed = False
     try:
