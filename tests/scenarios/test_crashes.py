@@ -69,7 +69,7 @@ def reaches_in_the_end(network: Network, machine: str, address: str) -> bool:
     return True
 
 
-@pytest.mark.parametrize("actor", ["bridge/web", "netlink-broker"])
+@pytest.mark.parametrize("actor", ["packet-workflow", "netlink-broker"])
 def test_an_actor_that_crashes_beyond_its_limits_ends_an_agent_that_comes_back(
     network: Network, actor: str
 ) -> None:

@@ -1,8 +1,10 @@
 """A journal that was cut at any byte still replays, up to its last whole record."""
 
 import json
+import os
 import random
 import shutil
+import signal
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +14,12 @@ from tests.lab.runner import ROOT
 from tests.scenarios.echo import reaches
 from tests.scenarios.network import Network
 from tests.scenarios.traffic import udp_echoes
+from tests.scenarios.waiting import eventually
 
 pytestmark = pytest.mark.lab
 
 TWO_HOSTS = (ROOT / "examples" / "two-hosts.yaml").read_text()
+ONE_HOST = (ROOT / "examples" / "one-host.yaml").read_text()
 CUTS = 12
 
 
@@ -61,6 +65,24 @@ def test_a_journal_with_a_damaged_byte_replays_up_to_the_damage(
     found = replayed(network, folder)
     assert found["inputs"] > 0
     assert found["unclosed"]
+
+
+@pytest.mark.parametrize("rest", [b"", b"AYA", bytes(1 << 20)], ids=["empty", "cut", "reserved"])
+def test_a_journal_whose_last_segment_was_hardly_begun_replays_and_goes_on(
+    network: Network, rest: bytes
+) -> None:
+    network.up(ONE_HOST)
+    assert reaches(network.machine("vm1"), "10.0.0.2")
+    before = network.agent_pid("h1")
+    assert before is not None
+    journal = network.journal("h1")
+    os.kill(before, signal.SIGKILL)
+    (journal / "00000005.journal").write_bytes(rest)
+    assert replayed(network, journal)["unclosed"]
+    eventually(lambda: network.agent_pid("h1") not in {None, before}, "a new agent")
+    network.settle()
+    assert reaches(network.machine("vm1"), "10.0.0.2")
+    assert replayed(network, journal)["inputs"] > 20
 
 
 def replayed(network: Network, journal: Path) -> dict[str, Any]:
