@@ -295,6 +295,13 @@ class Network:
             host.collect()
             self.settle()
 
+    def send_from(self, link: str, frame: bytes) -> None:
+        """As `send`, by a link that need not be a port: then nothing happens."""
+        host = self.host_of(link)
+        if host.datapath.enter(link, frame):
+            host.collect()
+            self.settle()
+
     def send_at_once(self, link: str, *frames: bytes) -> None:
         """Let a machine send frames before the agent has looked at the first."""
         host = self.host_of(link)

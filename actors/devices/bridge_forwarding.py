@@ -111,6 +111,8 @@ def _towards(
         tags = (*tags, view.flood_tag)
     else:
         out = view.router_macs.get(destination)
+        if destination == headers.eth_src:
+            out = port_id  # where it is just being learned, whatever the table says yet
         if out is None:
             entry = macs.get(vlan + destination)
             if entry is None or entry.port not in view.ports:
