@@ -2,7 +2,7 @@
 
 Owns which interface is which datapath port, and this host's tunnel keys. Receives the host's
 bindings, its links, tunnel zones, and what became of port requests. Publishes plugged ports in
-the active table and tells the packet workflow and the flow controller of them. Plans in
+the active table and tells those who forward and the flow-state replicator of them. Plans in
 port_plan.py.
 """
 
@@ -42,6 +42,7 @@ from actors.values import SECOND, ActorName, DatapathPort, Nanoseconds, PortId, 
 
 FLOW_CONTROLLER = ActorName("flow-controller")
 PACKET_WORKFLOW = ActorName("packet-workflow")
+REPLICATOR = ActorName("flow-state-replicator")
 NETLINK_BROKER = ActorName("netlink-broker")
 STATE_TABLES = ActorName("state-tables")
 TOPOLOGY_WATCHER = ActorName("topology-watcher")
@@ -141,6 +142,7 @@ class DatapathPorts(LaneActor):
         changed = TunnelPeersChanged(peers_of(self.host, state.zones))
         self.send(FLOW_CONTROLLER, changed)
         self.send(PACKET_WORKFLOW, changed)
+        self.send(REPLICATOR, changed)
         if state.connected:
             self._want_tunnel_port()
 
@@ -249,6 +251,7 @@ class DatapathPorts(LaneActor):
         changed = LocalPortsChanged(local, state.tunnel_port)
         self.send(FLOW_CONTROLLER, changed)
         self.send(PACKET_WORKFLOW, changed)
+        self.send(REPLICATOR, changed)
 
     def _settle(self) -> None:
         """Say once that the host is ready: all that is bound to it and present is plugged in."""
