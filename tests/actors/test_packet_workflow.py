@@ -46,7 +46,7 @@ def test_keys_that_cannot_be_read_are_counted() -> None:
     assert sum(host.drops("packet-workflow").values()) == 4
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(
     st.one_of(frames(), broken_frames()).filter(lambda f: len(f) >= 14),
     st.one_of(st.none(), tunnels()),

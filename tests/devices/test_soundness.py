@@ -124,7 +124,7 @@ def random_tunnel(random: Random, host: HostEnd) -> TunnelKey | None:
     )
 
 
-@settings(max_examples=400, deadline=None, phases=[Phase.explicit, Phase.generate])
+@settings(max_examples=240, deadline=None, phases=[Phase.explicit, Phase.generate])
 @given(st.integers(0, (1 << 64) - 1))
 def test_packet_that_matches_a_flow_is_treated_as_its_own_simulation_would(seed: int) -> None:
     random = Random(seed)
