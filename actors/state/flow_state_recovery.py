@@ -8,7 +8,7 @@ from pathlib import Path
 
 from actors.messages.flow_state import KnownKey
 from actors.state.flow_state_replicator import FlowStateReplicator
-from actors.state.journal_format import segments
+from actors.state.journal_format import JournalError, segments
 from actors.state.replay import Replay
 from actors.values import ActorName
 
@@ -18,11 +18,21 @@ REPLICATOR = ActorName("flow-state-replicator")
 def known_flow_state(journal: Path) -> tuple[KnownKey, ...]:
     """Return the keys that the journal's last run ended with.
 
-    Raises JournalError if there is no journal or it cannot be replayed by this code.
+    A last segment of which nothing is whole is passed over, as its run had hardly begun. Raises
+    JournalError if there is no journal or it cannot be replayed by this code.
     """
-    replay = Replay(segments(journal)[-1])
-    replay.run()
-    replicator = replay.actor(REPLICATOR)
+    replicator = None
+    for segment in reversed(segments(journal)):
+        replay = Replay(segment)
+        try:
+            began = replay.run().inputs > 0
+        except JournalError as error:
+            if segment == segments(journal)[0]:
+                raise JournalError(f"nothing of {journal} can be replayed: {error}") from error
+            continue
+        if began:
+            replicator = replay.actor(REPLICATOR)
+            break
     if not isinstance(replicator, FlowStateReplicator):
         return ()
     state = replicator.state
