@@ -15,16 +15,19 @@ import pytest
 from cli import main
 
 ROOT = Path(__file__).parents[1]
+COLOURING = {"FORCE_COLOR", "GITHUB_ACTIONS", "PY_COLORS"}
 SOURCES = ("actors", "cli", "supervisor.py")
 
 
 def run(
     *command: str | Path, cwd: Path, check: bool = True, **environment: str
 ) -> subprocess.CompletedProcess[str]:
+    # Some variables make help colourful even where nobody watches.
+    plain = {name: value for name, value in os.environ.items() if name not in COLOURING}
     done = subprocess.run(
         [str(word) for word in command],
         cwd=cwd,
-        env={**os.environ, "PYTHONPATH": "", **environment},
+        env={**plain, "PYTHONPATH": "", **environment},
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
