@@ -42,6 +42,7 @@ class PacketTraces:
         self.open: dict[int, PacketTrace] = {}
         self.finished: list[PacketTrace] = []
         self._last: PacketTrace | None = None
+        self._hops: dict[int, list[tuple[ActorName, PortId]]] = {}
 
     def delivered(self, lane: Lane, actor: ActorName, message: object) -> None:
         """Take note of a message that is about to be delivered."""
@@ -51,9 +52,7 @@ class PacketTraces:
             case Hop(context, port) if context.raw_key:
                 trace = self.open.get(context.number)
                 if trace is not None:
-                    trace.path.append(
-                        f"{device_name(lane, actor)} ({port_name(lane, actor, port)})"
-                    )
+                    self._hops.setdefault(context.number, []).append((actor, port))
             case PacketParked():
                 trace = self.open.get(message.number)
                 if trace is not None:
@@ -74,6 +73,11 @@ class PacketTraces:
         self._last = trace
         if trace is None:
             return
+        # Named only now: a device that the packet waited for had no name before.
+        trace.path = [
+            f"{device_name(lane, actor)} ({port_name(lane, actor, port)})"
+            for actor, port in self._hops.pop(context.number, ())
+        ]
         kind = KIND_NAMES[context.lifetime]
         names = _names_of_ports(lane)
         trace.outputs = ", ".join(names.get(o.port, o.port) for o in context.outputs)
