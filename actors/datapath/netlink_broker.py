@@ -11,6 +11,7 @@ from typing import assert_never
 
 import msgspec
 
+from actors.datapath.flow_dump import FlowDump
 from actors.datapath.odp import constants as c
 from actors.datapath.odp.errors import OdpError
 from actors.datapath.odp.hot_requests import (
@@ -30,13 +31,11 @@ from actors.datapath.odp.replies import (
 )
 from actors.datapath.odp.requests import (
     DeleteFlow,
-    DeleteVport,
     Encodable,
     GetFlow,
-    GetVport,
-    NewVport,
     encode_request,
 )
+from actors.datapath.port_requests import GONE, REQUEST_TIMEOUT, PendingRequest, PortRequests
 from actors.datapath.request_buffer import RequestBuffer
 from actors.datapath.sequence import (
     CREATE_BITS,
@@ -58,7 +57,6 @@ from actors.messages.flows import (
     FlowDeleted,
     FlowRefused,
     FlowsDumped,
-    FlowStatistics,
     FlushFlows,
     InstallFlow,
     RemoveFlow,
@@ -72,27 +70,15 @@ from actors.messages.netlink import (
     NetlinkReplied,
     NetlinkRepliesLost,
     NetlinkSendFailed,
-    PortAdded,
-    PortRefused,
-    PortRemoved,
     RemovePort,
 )
 from actors.messages.operator import Inspect, Inspected
 from actors.messages.time import Tick, WakeMe
-from actors.values import SECOND, ActorName, DatapathPort, Nanoseconds
+from actors.values import ActorName, Nanoseconds
 
 FLOW_CONTROLLER = ActorName("flow-controller")
 DATAPATH_PORTS = ActorName("datapath-ports")
 CLOCK = ActorName("clock")
-
-REQUEST_TIMEOUT = 5 * SECOND
-MOST_DUMPED = 1_000_000
-ETIMEDOUT = 110
-GONE = frozenset({2, 19, 6})
-"""ENOENT, ENODEV, ENXIO: what was to be deleted is not there, which is what was wanted."""
-
-TAKEN = frozenset({16, 17})
-"""EBUSY, EEXIST: a port of this name is there."""
 
 METADATA_ONLY = struct.pack("=HHI", 8, c.OVS_KEY_ATTR_PRIORITY, 0)
 """The key of a packet that entered by no port: the datapath reads its headers off the frame."""
@@ -116,27 +102,6 @@ BrokerMessage = (
 )
 
 
-class PendingRequest(msgspec.Struct, frozen=True):
-    """A request that will be answered: who asked what, and until when."""
-
-    deadline: Nanoseconds
-    requester: ActorName
-    link: str
-    removes: bool
-    errno: int = 0
-    """Of the refused creation, while it is asked whether the port was there already."""
-
-
-class Dump(msgspec.Struct):
-    """A flow dump that is coming in."""
-
-    sequence: int
-    deadline: Nanoseconds
-    asked_at: Nanoseconds
-    flows: list[FlowStatistics] = msgspec.field(default_factory=list)
-    foreign: list[bytes] = msgspec.field(default_factory=list)
-
-
 class BrokerState(msgspec.Struct):
     """All that the netlink broker knows."""
 
@@ -150,7 +115,7 @@ class BrokerState(msgspec.Struct):
     next_flow: int = 1
     """One above the highest flow number seen."""
     pending: dict[int, PendingRequest] = msgspec.field(default_factory=dict)
-    dump: Dump | None = None
+    dump: FlowDump | None = None
     counters: dict[str, int] = msgspec.field(default_factory=dict)
 
 
@@ -165,6 +130,7 @@ class NetlinkBroker(LaneActor):
         super().__init__(name, lane)
         self.requests = requests
         self.journal = lane.journal
+        self.ports = PortRequests(self)
 
     def on_receive(self, message: BrokerMessage) -> None:
         """Handle one message."""
@@ -180,14 +146,14 @@ class NetlinkBroker(LaneActor):
             case NetlinkReplied():
                 self._replied(message)
             case AddPort() | AddTunnelPort():
-                self._add_port(message)
+                self.ports.add(message)
             case RemovePort():
-                self._remove_port(message)
+                self.ports.remove(message)
             case DumpFlows():
                 self._dump()
             case FlushFlows():
                 if self.state.connected:
-                    self._request(DeleteFlow(self.state.datapath))
+                    self.request(DeleteFlow(self.state.datapath))
             case NetlinkRepliesLost():
                 self._replies_lost()
             case NetlinkSendFailed():
@@ -241,13 +207,13 @@ class NetlinkBroker(LaneActor):
     def _execute(self, message: ExecutePacket) -> None:
         state = self.state
         if not state.connected:
-            self._count("packets without a datapath")
+            self.count("packets without a datapath")
             return
         requests = self.requests
         key, actions, frame = message.raw_key or METADATA_ONLY, message.actions, message.frame
         start = requests.reserve(128 + len(key) + len(actions) + len(frame))
         if start < 0:
-            self._count("packets too large")
+            self.count("packets too large")
             return
         number = state.next_execute
         state.next_execute = number + 1
@@ -285,7 +251,7 @@ class NetlinkBroker(LaneActor):
 
     # --- other requests -----------------------------------------------------------------------
 
-    def _request(self, body: Encodable, flags: int = 0) -> int:
+    def request(self, body: Encodable, flags: int = 0) -> int:
         """Send a request that is not of the packet path; return its sequence number."""
         state, requests = self.state, self.requests
         sequence = state.next_request & NUMBER_MASK
@@ -298,42 +264,14 @@ class NetlinkBroker(LaneActor):
         requests.commit(end)
         return sequence
 
-    def _add_port(self, message: AddPort | AddTunnelPort) -> None:
-        state = self.state
-        if not state.connected:
-            self.send(message.requester, PortRefused(message.link, 19))
-            return
-        if isinstance(message, AddTunnelPort):
-            kind, udp_port = c.OVS_VPORT_TYPE_VXLAN, message.udp_port
-        else:
-            kind, udp_port = c.OVS_VPORT_TYPE_NETDEV, None
-        body = NewVport(state.datapath, kind, message.link, (state.upcall_pid,), dst_port=udp_port)
-        self._expect(self._request(body, c.NLM_F_ECHO), message.requester, message.link)
-
-    def _remove_port(self, message: RemovePort) -> None:
-        if not self.state.connected:
-            self.send(message.requester, PortRemoved(message.link))
-            return
-        sequence = self._request(
-            DeleteVport(self.state.datapath, port_no=message.number), c.NLM_F_ACK
-        )
-        self._expect(sequence, message.requester, message.link, removes=True)
-
-    def _expect(
-        self, sequence: int, requester: ActorName, link: str, *, removes: bool = False
-    ) -> None:
-        deadline = Nanoseconds(self.lane.now + REQUEST_TIMEOUT)
-        self.state.pending[sequence] = PendingRequest(deadline, requester, link, removes)
-        self._set_timer()
-
     def _dump(self) -> None:
         state = self.state
         if not state.connected or state.dump is not None:
             return
-        sequence = self._request(GetFlow(state.datapath), c.NLM_F_DUMP)
+        sequence = self.request(GetFlow(state.datapath), c.NLM_F_DUMP)
         deadline = Nanoseconds(self.lane.now + REQUEST_TIMEOUT)
-        state.dump = Dump(sequence, deadline, self.lane.now)
-        self._set_timer()
+        state.dump = FlowDump(sequence, deadline, self.lane.now)
+        self.set_timer()
 
     # --- replies ------------------------------------------------------------------------------
 
@@ -341,13 +279,13 @@ class NetlinkBroker(LaneActor):
         try:
             replies = decode_replies(message.datagram, self.state.families)
         except OdpError:
-            self._count("malformed replies")
+            self.count("malformed replies")
             return
         for reply in replies:
             self._one_reply(reply)
 
     def _replies_lost(self) -> None:
-        self._count("replies lost")
+        self.count("replies lost")
         if self.state.dump is not None:
             # Of what is coming in parts may be missing.
             self._end_dump(self.state.dump.sequence, complete=False)
@@ -360,21 +298,13 @@ class NetlinkBroker(LaneActor):
             case NetlinkRefused():
                 self._refused(reply.seq, reply.errno)
             case VportInfo():
-                pending = self.state.pending.get(reply.seq)
-                if pending is None:
-                    self._count("late replies")
-                elif not pending.removes:
-                    del self.state.pending[reply.seq]
-                    number = DatapathPort(reply.port_no)
-                    self.send(pending.requester, PortAdded(pending.link, number))
+                self.ports.described(reply)
             case Acknowledged():
-                pending = self.state.pending.pop(reply.seq, None)
-                if pending is not None and pending.removes:
-                    self.send(pending.requester, PortRemoved(pending.link))
+                self.ports.acknowledged(reply.seq)
             case Done():
                 self._end_dump(reply.seq, complete=True)
             case _:
-                self._count("unexpected replies")
+                self.count("unexpected replies")
 
     def _flow_info(self, info: FlowInfo) -> None:
         state = self.state
@@ -385,17 +315,9 @@ class NetlinkBroker(LaneActor):
             return
         dump = state.dump
         if dump is None or info.seq != dump.sequence:
-            self._count("late replies")
-            return
-        if len(dump.flows) + len(dump.foreign) >= MOST_DUMPED:
-            self._count("dumped flows over the limit")
-            return
-        ufid = info.ufid
-        if ufid is not None and len(ufid) == 16 and int.from_bytes(ufid[:8]) == state.epoch:
-            number = int.from_bytes(ufid[8:])
-            dump.flows.append(FlowStatistics(number, info.packets, info.bytes, info.used))
-        elif ufid is not None:
-            dump.foreign.append(ufid)
+            self.count("late replies")
+        elif not dump.take(info, state.epoch):
+            self.count("dumped flows over the limit")
 
     def _end_dump(self, sequence: int, *, complete: bool) -> None:
         state = self.state
@@ -404,8 +326,8 @@ class NetlinkBroker(LaneActor):
             return
         state.dump = None
         for ufid in dump.foreign:
-            self._count("foreign flows deleted")
-            self._request(DeleteFlow(state.datapath, ufid=ufid))
+            self.count("foreign flows deleted")
+            self.request(DeleteFlow(state.datapath, ufid=ufid))
         self.send(
             FLOW_CONTROLLER,
             FlowsDumped(tuple(dump.flows), len(dump.foreign), complete, dump.asked_at),
@@ -418,46 +340,26 @@ class NetlinkBroker(LaneActor):
             self.send(FLOW_CONTROLLER, FlowRefused(flow_of(sequence, state.next_flow), errno))
         elif kind == KIND_DELETE:
             if errno not in GONE:
-                self._count("flow deletes refused")
+                self.count("flow deletes refused")
                 self._dump()
         elif kind == KIND_EXECUTE:
-            self._count("packets refused")
+            self.count("packets refused")
         elif kind == KIND_REQUEST:
-            pending = state.pending.pop(sequence, None)
-            if pending is not None and errno in TAKEN and not (pending.removes or pending.errno):
-                self._look_for_port(pending, errno)
-            elif pending is not None:
-                self._request_failed(pending, pending.errno or errno)
-            elif state.dump is not None and state.dump.sequence == sequence:
+            if self.ports.refused(sequence, errno):
+                return
+            if state.dump is not None and state.dump.sequence == sequence:
                 self._end_dump(sequence, complete=False)
             else:
-                self._count("requests refused")
-
-    def _look_for_port(self, pending: PendingRequest, errno: int) -> None:
-        """Ask whether the port is ours already: the reply that said so may have been lost."""
-        sequence = self._request(GetVport(self.state.datapath, name=pending.link))
-        self.state.pending[sequence] = msgspec.structs.replace(pending, errno=errno)
-
-    def _request_failed(self, pending: PendingRequest, errno: int) -> None:
-        if pending.removes:
-            if errno not in GONE:
-                self._count("port removals refused")
-            self.send(pending.requester, PortRemoved(pending.link))
-        else:
-            self.send(pending.requester, PortRefused(pending.link, errno))
+                self.count("requests refused")
 
     def _time_out(self, at: Nanoseconds) -> None:
         state = self.state
-        for sequence, pending in list(state.pending.items()):
-            if pending.deadline <= at:
-                del state.pending[sequence]
-                self._count("requests timed out")
-                self._request_failed(pending, ETIMEDOUT)
+        self.ports.time_out(at)
         if state.dump is not None and state.dump.deadline <= at:
             self._end_dump(state.dump.sequence, complete=False)
-        self._set_timer()
+        self.set_timer()
 
-    def _set_timer(self) -> None:
+    def set_timer(self) -> None:
         """Ask to be woken at the first deadline, which a later request must not put off."""
         state = self.state
         deadlines = [pending.deadline for pending in state.pending.values()]
@@ -471,6 +373,7 @@ class NetlinkBroker(LaneActor):
     def _connected(self, message: DatapathConnected) -> None:
         state = self.state
         self._forget_requests()
+        self.requests.discard()  # what has not been sent was for the datapath before
         state.connected = True
         state.families = Families(
             datapath=message.datapath_family,
@@ -486,7 +389,7 @@ class NetlinkBroker(LaneActor):
         self.send(DATAPATH_PORTS, reset)
 
     def _lost(self, message: DatapathLost) -> None:
-        self._count("datapaths lost")
+        self.count("datapaths lost")
         self._forget_requests()
         self.state.connected = False
         reset = DatapathReset(message.at, connected=False)
@@ -497,7 +400,8 @@ class NetlinkBroker(LaneActor):
         self.state.pending.clear()
         self.state.dump = None
 
-    def _count(self, what: str) -> None:
+    def count(self, what: str) -> None:
+        """Count something that operators may want to know of."""
         self.state.counters[what] = self.state.counters.get(what, 0) + 1
 
 
