@@ -4,7 +4,7 @@ import json
 import os
 import signal
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -49,6 +49,18 @@ class Network(LabRunner):
     def tables(self, host: str) -> dict[str, Any]:
         """Return `ayatori tables HOST --json`."""
         return self._read("tables", host)
+
+    def unheard(self, talk: Callable[[], None], *hosts: str) -> bool:
+        """Tell whether machines can `talk` while their hosts' agents simulate nothing.
+
+        Tried a few times: the machines' kernels also speak unasked (ARP, IPv6 housekeeping).
+        """
+        for _ in range(5):
+            before = [self.simulated(host) for host in hosts]
+            talk()
+            if [self.simulated(host) for host in hosts] == before:
+                return True
+        return False
 
     def simulated(self, host: str) -> int:
         """Return how many packets' ways a host has worked out since its agent began."""
