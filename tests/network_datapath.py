@@ -4,12 +4,16 @@ sockets, threads or devices. It takes and gives the real bytes of the protocol."
 from collections.abc import Callable
 
 from actors.datapath.handshake import shake_hands
-from actors.datapath.odp.constants import OVS_VPORT_TYPE_VXLAN
+from actors.datapath.odp.constants import (
+    OVS_VPORT_TYPE_GENEVE,
+    OVS_VPORT_TYPE_GRE,
+    OVS_VPORT_TYPE_VXLAN,
+)
 from actors.datapath.odp.key import encode_key
 from actors.datapath.odp.upcalls import encode_upcall
 from actors.datapath.soft.clock import TurnClock
 from actors.datapath.soft.datapath import Datapath
-from actors.datapath.soft.families import FAMILIES
+from actors.datapath.soft.families import AGENT_PID, FAMILIES
 from actors.datapath.soft.flow_requests import FlowRequests
 from actors.datapath.soft.flow_table import Flow
 from actors.datapath.soft.inventory import Inventory
@@ -27,6 +31,7 @@ from actors.packets.flow_key import FlowKey, TunnelKey
 from actors.values import Nanoseconds
 
 ENODEV = 19
+TUNNELS = frozenset((OVS_VPORT_TYPE_GRE, OVS_VPORT_TYPE_GENEVE, OVS_VPORT_TYPE_VXLAN))
 
 FrameOut = Callable[[str, bytes, TunnelKey | None], None]
 """Told of each frame that leaves: link name, frame, outer header if the port is a tunnel."""
@@ -49,8 +54,8 @@ class _MemoryPort(Port):
         return False
 
     def send(self, packet: Packet) -> bool:
-        tunnel = packet.tunnel_out if self.kind == OVS_VPORT_TYPE_VXLAN else None
-        if self.kind != OVS_VPORT_TYPE_VXLAN or tunnel is not None:
+        tunnel = packet.tunnel_out if self.kind in TUNNELS else None
+        if self.kind not in TUNNELS or tunnel is not None:
             self._out(self.name, packet.frame(), tunnel)
         return True
 
@@ -65,7 +70,7 @@ class _MemoryFactory(PortFactory):
         self._out = out
 
     def open(self, kind: int, number: int, name: str, udp_port: int | None) -> Port:
-        if kind != OVS_VPORT_TYPE_VXLAN and name not in self._links:
+        if kind not in TUNNELS and name not in self._links:
             raise PortUnavailableError(ENODEV, f"no link {name}")
         port = _MemoryPort(number, name, kind, self._out)
         port.udp_port = udp_port
@@ -120,7 +125,9 @@ class _QueuedUpcalls(UpcallSender):
 class MemoryDatapath:
     """A DatapathChannel with its datapath behind it, all in this process and synchronous."""
 
-    upcall_pid = 1
+    reply_pid = AGENT_PID
+    upcall_pid = AGENT_PID
+    upcalls_lost = 0
 
     def __init__(self, links: dict[str, int], out: FrameOut) -> None:
         self.clock = TurnClock()
@@ -153,8 +160,19 @@ class MemoryDatapath:
         queued, self._upcalls.queued = self._upcalls.queued, []
         return queued
 
+    def listen(self, group: int) -> None:
+        """All notifications come by themselves."""
+
+    def open_upcalls(self) -> int:
+        return self.upcall_pid
+
+    def close_upcalls(self, pid: int) -> None:
+        """They share one queue."""
+
     def close(self) -> None:
         """Nothing to release."""
+
+    release = close
 
     @property
     def datapath(self) -> Datapath:

@@ -13,6 +13,7 @@ import threading
 from pathlib import Path
 from typing import Final
 
+from actors.datapath.soft.families import AGENT_PID
 from actors.datapath.soft.socket_buffers import raise_socket_buffers
 
 _BUFFER: Final = 8 << 20
@@ -29,7 +30,10 @@ _ROOT: Final = Path(__file__).resolve().parents[2]
 class SoftChannel:
     """A DatapathChannel (see channel.py) to a soft datapath of its own."""
 
-    upcall_pid: Final = 1
+    reply_pid: Final = AGENT_PID
+    upcall_pid: Final = AGENT_PID
+    upcalls_lost: Final = 0
+    """The soft datapath waits for room, and counts in its own statistics what found none."""
 
     def __init__(
         self, requests: socket.socket, upcalls: socket.socket, process: "subprocess.Popen[bytes]"
@@ -41,6 +45,16 @@ class SoftChannel:
         self._upcall_buffer = bytearray(_UPCALL_MAX)
         self._closing = threading.Lock()
         self._closed = False
+
+    def listen(self, group: int) -> None:
+        """Do nothing: all notifications come to the one agent that there is."""
+
+    def open_upcalls(self) -> int:
+        """Return the port id of the one socket that carries all upcalls."""
+        return self.upcall_pid
+
+    def close_upcalls(self, pid: int) -> None:
+        """Do nothing: the socket is shared."""
 
     def send(self, requests: bytes | bytearray | memoryview) -> int:
         """Send one or more whole netlink messages at once; return 0 or an errno.
@@ -86,7 +100,7 @@ class SoftChannel:
         return bytes(memoryview(buffer)[:length])
 
     def close(self) -> None:
-        """Close both sockets, which ends the datapath; blocked readers return empty."""
+        """Shut both sockets down, which ends the datapath; blocked readers return empty."""
         with self._closing:
             if self._closed:
                 return
@@ -102,6 +116,10 @@ class SoftChannel:
         except subprocess.TimeoutExpired:
             self.process.kill()
             self.process.wait()
+
+    def release(self) -> None:
+        """Give the sockets back, once no reader is left."""
+        self.close()
         for endpoint in (self._requests, self._upcalls):
             endpoint.close()
 

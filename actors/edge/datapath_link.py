@@ -35,6 +35,7 @@ class DatapathLink:
         self._replies: ReplyReader | None = None
         self.overflow = 0
         self.malformed = 0
+        self.upcalls_lost = 0
 
     def attach(self, lane: Lane) -> None:
         """Name the lane that inputs go to."""
@@ -52,7 +53,7 @@ class DatapathLink:
         try:
             connected = shake_hands(channel, self._clock())
         except BaseException:
-            channel.close()
+            channel.release()
             raise
         self._channel = channel
         lane.submit(NETLINK_BROKER, connected)
@@ -87,6 +88,9 @@ class DatapathLink:
         for reader in (self._upcalls, self._replies):
             if reader is not None and not reader.stop():
                 log.error("a reader does not end", reader=reader.name)
+        if channel is not None:
+            self.upcalls_lost += channel.upcalls_lost
+            channel.release()
         if self._upcalls is not None:
             self.overflow += self._upcalls.overflow
             self.malformed += self._upcalls.malformed
@@ -96,10 +100,11 @@ class DatapathLink:
 
     def counters(self) -> dict[str, int]:
         """Return what was dropped before the lane saw it."""
-        upcalls = self._upcalls
+        upcalls, channel = self._upcalls, self._channel
         return {
             "upcalls_dropped": self.overflow + (upcalls.overflow if upcalls else 0),
             "upcalls_malformed": self.malformed + (upcalls.malformed if upcalls else 0),
+            "upcalls_lost": self.upcalls_lost + (channel.upcalls_lost if channel else 0),
             "sends": self.requests.sends,
         }
 

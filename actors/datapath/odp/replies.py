@@ -138,19 +138,41 @@ class Done(Struct, frozen=True, tag_field="kind", tag="done"):
 
 
 Described = DatapathInfo | VportInfo | FlowInfo | FamilyInfo
-Reply = Described | NetlinkRefused | Acknowledged | Done
 
 
-def decode_replies(datagram: bytes, families: Families) -> tuple[Reply, ...]:
-    """Read all replies of a datagram; OdpError if any is malformed or of another family."""
-    return tuple(
-        _decode(header, payload, families)
-        for header, payload in split(datagram)
-        if header.type != c.NLMSG_NOOP
-    )
+class Notification(Struct, frozen=True, tag_field="kind", tag="notification"):
+    """What somebody else, or the kernel by itself, did: no answer to a request of ours."""
+
+    of: Described
+    seq: int = 0
+    """It answers no request."""
 
 
-def _decode(header: NetlinkHeader, payload: bytes, families: Families) -> Reply:
+Reply = Described | NetlinkRefused | Acknowledged | Done | Notification
+
+
+def decode_replies(
+    datagram: bytes, families: Families, reply_pid: int | None = None
+) -> tuple[Reply, ...]:
+    """Read all replies of a datagram; OdpError if any is malformed or of another family.
+
+    With `reply_pid` given, what carries another netlink port id is a Notification.
+    """
+    replies: list[Reply] = []
+    for header, payload in split(datagram):
+        if header.type == c.NLMSG_NOOP:
+            continue
+        reply = _decode(header, payload, families)
+        if reply_pid in {None, header.pid}:
+            replies.append(reply)
+        elif isinstance(reply, Described):
+            replies.append(Notification(reply))
+    return tuple(replies)
+
+
+def _decode(
+    header: NetlinkHeader, payload: bytes, families: Families
+) -> Described | NetlinkRefused | Acknowledged | Done:
     kind = header.type
     if kind == c.NLMSG_ERROR:
         return _decode_error(payload)
@@ -181,7 +203,7 @@ def _errno(payload: bytes) -> int:
     return errno
 
 
-def _decode_error(payload: bytes) -> Reply:
+def _decode_error(payload: bytes) -> NetlinkRefused | Acknowledged:
     errno = _errno(payload)
     if len(payload) < _I32.size + NLMSG_HEADER_LENGTH:
         raise OdpError("a netlink error does not quote its request")
@@ -311,8 +333,8 @@ def encode_reply(info: Described, *, families: Families, pid: int, multi: bool =
     )  # fmt: skip
 
 
-def encode_ack(request: NetlinkHeader, errno: int = 0) -> bytes:
-    """Return the NLMSG_ERROR that answers `request`; a positive errno refuses it.
+def encode_ack(request: NetlinkHeader, pid: int, errno: int = 0) -> bytes:
+    """Return the NLMSG_ERROR to port id `pid` that answers `request`; an errno refuses it.
 
     It quotes the request's header only, as for a socket with NETLINK_CAP_ACK.
     """
@@ -321,7 +343,7 @@ def encode_ack(request: NetlinkHeader, errno: int = 0) -> bytes:
     length = NLMSG_HEADER_LENGTH + _I32.size + NLMSG_HEADER_LENGTH
     return b"".join(
         (
-            NLMSG_HEADER.pack(length, c.NLMSG_ERROR, c.NLM_F_CAPPED, request.seq, request.pid),
+            NLMSG_HEADER.pack(length, c.NLMSG_ERROR, c.NLM_F_CAPPED, request.seq, pid),
             _I32.pack(-errno),
             request.quoted(),
         )

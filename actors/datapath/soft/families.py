@@ -13,3 +13,6 @@ FAMILY_IDS: Final = {
     odp.OVS_PACKET_FAMILY: (FAMILIES.packet, odp.OVS_PACKET_VERSION),
 }
 """Id and version by name."""
+
+AGENT_PID: Final = 1
+"""The netlink port id of the one agent that this datapath talks to."""

@@ -38,7 +38,7 @@ from actors.datapath.odp.requests import (
     Unsupported,
     decode_request,
 )
-from actors.datapath.soft.families import FAMILIES, FAMILY_IDS
+from actors.datapath.soft.families import AGENT_PID, FAMILIES, FAMILY_IDS
 from actors.datapath.soft.flow_requests import FlowRequests, describe_flow
 from actors.datapath.soft.inventory import Inventory
 from actors.datapath.soft.limits import REPLY_BYTES
@@ -86,21 +86,21 @@ class Service:
         try:
             if header.dump and isinstance(body, GetDatapath | GetVport | GetFlow):
                 for info in self._dump(header.seq, body):
-                    yield encode_reply(info, families=FAMILIES, pid=header.pid, multi=True)
-                yield encode_done(header.seq, header.pid)
+                    yield encode_reply(info, families=FAMILIES, pid=AGENT_PID, multi=True)
+                yield encode_done(header.seq, AGENT_PID)
                 return
             described = self._perform(header, body)
         except Refused as refused:
             _LOG.debug("refused %s: %s", type(body).__name__, refused)
-            yield encode_ack(header, refused.code)
+            yield encode_ack(header, AGENT_PID, refused.code)
             return
         if described is not None and (
             header.flags & odp.NLM_F_ECHO
             or isinstance(body, GetFamily | GetDatapath | GetVport | GetFlow)
         ):
-            yield encode_reply(described, families=FAMILIES, pid=header.pid)
+            yield encode_reply(described, families=FAMILIES, pid=AGENT_PID)
         if header.flags & odp.NLM_F_ACK:
-            yield encode_ack(header)
+            yield encode_ack(header, AGENT_PID)
 
     def _perform(self, header: NetlinkHeader, body: RequestBody) -> Described | None:
         seq = header.seq

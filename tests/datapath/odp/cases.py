@@ -344,12 +344,12 @@ REPLIES: Final[dict[str, tuple[Reply, bytes, str]]] = {
     ),
     "refusal": (
         NetlinkRefused(7, 17),
-        encode_ack(HEADER, 17),
+        encode_ack(HEADER, HEADER.pid, 17),
         "24000000 0200 0001 07000000 09000000 efffffff 30000000 2200 0500 07000000 09000000",
     ),
     "acknowledgement": (
         Acknowledged(7),
-        encode_ack(HEADER),
+        encode_ack(HEADER, HEADER.pid),
         "24000000 0200 0001 07000000 09000000 00000000 30000000 2200 0500 07000000 09000000",
     ),
     "end of a dump": (

@@ -82,6 +82,7 @@ class Agent:
         self.channel.close()
         for thread in self._threads:
             thread.join(TIMEOUT)
+        self.channel.release()
 
     def _read_replies(self) -> None:
         while datagram := self.channel.receive_reply():
