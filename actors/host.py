@@ -14,6 +14,9 @@ class HostSettings(Struct, frozen=True):
     host: HostId
     name: str
     tunnel_udp_port: int = 6677
+    """Of VXLAN tunnels."""
+    tunnel_geneve_port: int = 6081
+    """UDP port of Geneve tunnels (RFC 8926)."""
     tunnel_mtu: int = 1500
     mac_idle: int = 15 * SECOND
     arp_retry: int = SECOND

@@ -25,8 +25,11 @@ def egress_port_key(number: int) -> int:
 
 
 def egress_port_of(key: int) -> int | None:
-    """Return the port number in a key, or None if it is a key of another type."""
-    if key >> 20 & 0x7 != TYPE_EGRESS_PORT:
+    """Return the port number in a key, traced or not, or None if it is a key of another type.
+
+    A GRE key has 32 bits: one that does not fit 24 is of another type, too.
+    """
+    if (key & ~TRACE_BIT) >> 20 != TYPE_EGRESS_PORT:
         return None
     return key & PORT_MASK
 

@@ -12,6 +12,7 @@ from actors.messages.flows import LocalPort, LocalPortsChanged, TunnelPeer
 from actors.messages.tables import Row
 from actors.packets.flow_key import FlowKey, TunnelKey
 from actors.state.tables import ActivePort, decode_active
+from actors.state.topology import TunnelType
 from actors.tags import datapath_port_tag, peer_tag, reach_tag, tunnel_key_tag, underlay_tag
 from actors.tunnel_key import egress_port_key
 from actors.values import DatapathPort, HostId, PortId, Tag
@@ -33,7 +34,7 @@ class Reachability(msgspec.Struct):
     local: dict[PortId, LocalPort] = msgspec.field(default_factory=dict)
     active: dict[PortId, ActivePort] = msgspec.field(default_factory=dict)
     peers: dict[HostId, TunnelPeer] = msgspec.field(default_factory=dict)
-    tunnel_port: DatapathPort | None = None
+    tunnels: dict[TunnelType, DatapathPort] = msgspec.field(default_factory=dict)
 
 
 def take_active_rows(where: Reachability, rows: tuple[Row, ...]) -> tuple[tuple[Tag, ...], int]:
@@ -66,9 +67,12 @@ def take_local_ports(where: Reachability, changed: LocalPortsChanged) -> tuple[T
             tags += [tunnel_key_tag(port.tunnel_key) for port in (old, new) if port]
             tags += [datapath_port_tag(port.number) for port in (old, new) if port]
     where.local = after
-    if where.tunnel_port != changed.tunnel_port:
-        where.tunnel_port = changed.tunnel_port
-        tags += [peer_tag(host) for host in where.peers]
+    old_tunnels, where.tunnels = where.tunnels, {t.type: t.number for t in changed.tunnels}
+    tags += [
+        peer_tag(host)
+        for host, peer in where.peers.items()
+        if old_tunnels.get(peer.type) != where.tunnels.get(peer.type)
+    ]
     return tuple(tags)
 
 
@@ -97,10 +101,11 @@ def reach(where: Reachability, port: PortId) -> Reach:
         return Reach(None, tags, local=False)
     tags = (*tags, peer_tag(active.host))
     peer = where.peers.get(active.host)
-    if peer is None or where.tunnel_port is None:
+    tunnel_port = None if peer is None else where.tunnels.get(peer.type)
+    if peer is None or tunnel_port is None:
         return Reach(None, tags, local=False)
     tunnel = TunnelKey(egress_port_key(active.tunnel_key), peer.local, peer.remote, ttl=TUNNEL_TTL)
-    actions = encode_actions((SetTunnel(tunnel), Output(where.tunnel_port)))
+    actions = encode_actions((SetTunnel(tunnel), Output(tunnel_port)))
     return Reach(actions, tags, local=False)
 
 

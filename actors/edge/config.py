@@ -35,7 +35,9 @@ class TunnelConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The overlay tunnel."""
 
     port: int = 6677
-    """UDP port, the same on all hosts."""
+    """UDP port of VXLAN, the same on all hosts."""
+    geneve_port: int = 6081
+    """UDP port of Geneve, the same on all hosts."""
 
 
 class LogConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -81,6 +83,7 @@ class AgentConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             HostId(stable_id("host", self.host)),
             self.host,
             tunnel_udp_port=self.tunnel.port,
+            tunnel_geneve_port=self.tunnel.geneve_port,
             frame_limit=self.journal.frame_limit,
             most_flows=limits.flows,
             mac_idle=int(limits.mac_idle * SECOND),
@@ -126,8 +129,12 @@ def _from_text(kind: type[Any], value: object) -> Any:
 
 
 def _check(path: Path, config: AgentConfig) -> None:
-    if not 0 < config.tunnel.port < 65536:
-        raise ConfigError(f"{path}: tunnel.port {config.tunnel.port} is no UDP port")
+    for key in ("port", "geneve_port"):
+        number: int = getattr(config.tunnel, key)
+        if not 0 < number < 65536:
+            raise ConfigError(f"{path}: tunnel.{key} {number} is no UDP port")
+    if config.tunnel.port == config.tunnel.geneve_port:
+        raise ConfigError(f"{path}: tunnel.port and tunnel.geneve_port are the same UDP port")
     if config.limits.flows < 1:
         raise ConfigError(f"{path}: limits.flows is at least 1")
     if config.lane_timeout <= 0:

@@ -4,6 +4,7 @@ from typing import Literal
 
 from msgspec import Struct
 
+from actors.state.topology import TunnelType
 from actors.values import ActorName, DatapathPort, HostId, IpAddress, Nanoseconds, PortId, Tag
 
 
@@ -122,18 +123,26 @@ class PortPluggedIn(Struct, frozen=True):
     at: Nanoseconds
 
 
+class LocalTunnel(Struct, frozen=True):
+    """The datapath's port for tunnels of one type."""
+
+    type: TunnelType
+    number: DatapathPort
+
+
 class LocalPortsChanged(Struct, frozen=True):
-    """These virtual ports are plugged in here now, all of them."""
+    """These virtual ports and tunnel ports are plugged in here now, all of them."""
 
     ports: tuple[LocalPort, ...]
-    tunnel_port: DatapathPort | None
+    tunnels: tuple[LocalTunnel, ...]
 
 
 class TunnelPeer(Struct, frozen=True):
-    """How another host is reached: outer source and destination address."""
+    """How another host is reached: type of tunnel, outer source and destination address."""
 
     host: HostId
     host_name: str
+    type: TunnelType
     local: IpAddress
     remote: IpAddress
 

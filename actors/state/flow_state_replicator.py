@@ -32,6 +32,7 @@ from actors.messages.operator import Inspect, Inspected
 from actors.messages.time import Tick, WakeMe
 from actors.packets.flow_key import TunnelKey
 from actors.state.flow_state_wire import FlowStateError, decode_frame, encode_frames
+from actors.state.topology import TunnelType
 from actors.tags import flow_state_tag
 from actors.tunnel_key import FLOW_STATE_KEY
 from actors.values import SECOND, ActorName, DatapathPort, HostId, Nanoseconds, Tag
@@ -62,7 +63,7 @@ class ReplicatorState(msgspec.Struct):
     """Tag of each key received -> when it was last heard of."""
     values: dict[Tag, bytes] = msgspec.field(default_factory=dict)
     peers: dict[HostId, TunnelPeer] = msgspec.field(default_factory=dict)
-    tunnel_port: DatapathPort | None = None
+    tunnels: dict[TunnelType, DatapathPort] = msgspec.field(default_factory=dict)
     sent: int = 0
     received: int = 0
     malformed: int = 0
@@ -92,7 +93,7 @@ class FlowStateReplicator(LaneActor):
             case FlowStateRestored():
                 self._restore(message)
             case LocalPortsChanged():
-                state.tunnel_port = message.tunnel_port
+                state.tunnels = {each.type: each.number for each in message.tunnels}
             case TunnelPeersChanged():
                 state.peers = {peer.host: peer for peer in message.peers}
             case Tick():
@@ -116,11 +117,12 @@ class FlowStateReplicator(LaneActor):
         frames = encode_frames(self.host.host, message.keys, self.host.tunnel_mtu)
         for host in message.hosts:
             peer = state.peers.get(host)
-            if peer is None or state.tunnel_port is None:
+            tunnel_port = None if peer is None else state.tunnels.get(peer.type)
+            if peer is None or tunnel_port is None:
                 state.dropped += 1
                 continue
             tunnel = TunnelKey(FLOW_STATE_KEY, peer.local, peer.remote)
-            actions = encode_actions((SetTunnel(tunnel), Output(state.tunnel_port)))
+            actions = encode_actions((SetTunnel(tunnel), Output(tunnel_port)))
             for frame in frames:
                 state.sent += 1
                 self.send(NETLINK_BROKER, ExecutePacket(b"", actions, frame))

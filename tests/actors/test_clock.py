@@ -23,7 +23,7 @@ def lane() -> Lane:
     def create(on: Lane, name: ActorName) -> LaneActor:
         return (ClockActor if name == CLOCK else Sleeper).start_on(on, name)
 
-    return Lane("test", create, Tape(), HostEnd(Network("ayatori: 1\n"), "h", None))
+    return Lane("test", create, Tape(), HostEnd(Network("ayatori: 1\n"), "h", frozenset()))
 
 
 def woken(on: Lane, name: ActorName) -> list[int]:

@@ -10,33 +10,44 @@ from actors.datapath.reachability import (
     take_local_ports,
     take_peers,
 )
-from actors.messages.flows import LocalPort, LocalPortsChanged, TunnelPeer
+from actors.messages.flows import LocalPort, LocalPortsChanged, LocalTunnel, TunnelPeer
 from actors.messages.tables import Row
 from actors.state.tables import ActivePort, encode_active
+from actors.state.topology import TunnelType
 from actors.values import ActorName, DatapathPort, HostId, PortId, Tag, parse_ip
 
 PORTS = [PortId(name) for name in "pqr"]
 HOSTS = [HostId(name) for name in ("h1", "h2")]
 HERE = parse_ip("198.18.0.1")
+TUNNEL_TYPES: list[TunnelType] = ["vxlan", "geneve", "gre"]
 
 locals_ = st.lists(
     st.tuples(st.sampled_from(PORTS), st.integers(1, 3)), max_size=3, unique_by=lambda p: p[0]
 ).flatmap(
     lambda ports: st.builds(
-        lambda tunnel: LocalPortsChanged(
+        lambda tunnels: LocalPortsChanged(
             tuple(
                 LocalPort(port, port, ActorName("bridge/x"), DatapathPort(number), number)
                 for port, number in ports
             ),
-            tunnel,
+            tunnels,
         ),
-        st.sampled_from([None, DatapathPort(8), DatapathPort(9)]),
+        st.lists(
+            st.builds(
+                LocalTunnel,
+                st.sampled_from(TUNNEL_TYPES),
+                st.sampled_from([DatapathPort(8), DatapathPort(9)]),
+            ),
+            max_size=3,
+            unique_by=lambda tunnel: tunnel.type,
+        ).map(tuple),
     )
 )
 peers = st.lists(
     st.builds(
-        lambda host, last: TunnelPeer(host, host, HERE, parse_ip(f"198.18.0.{last}")),
+        lambda host, kind, last: TunnelPeer(host, host, kind, HERE, parse_ip(f"198.18.0.{last}")),
         st.sampled_from(HOSTS),
+        st.sampled_from(TUNNEL_TYPES),
         st.integers(2, 3),
     ),
     max_size=2,

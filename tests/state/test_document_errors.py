@@ -121,8 +121,6 @@ REFUSED: list[Case] = [
     ("    routes:\n", "    ^inbound: a\n    routes:\n", "inbound: this version has no chains"),
     ("peer: db/gw}", "peer: db/gw, ^outbound: a}", "outbound: this version has no chains yet"),
     ("    routes:\n", "    ^load_balancer: a\n    routes:\n", "no load balancers yet"),
-    ("type: vxlan", "^type: gre", "type gre: this version has no GRE tunnels yet"),
-    ("type: vxlan", "^type: geneve", "type geneve: this version has no Geneve tunnels yet"),
     ("admin_up: false\n", "^dhcp: [{subnet: 10.0.1.0/24}]\n", "dhcp: this version has no DHCP"),
     ("lab:\n", "^chains:\n  a: [{action: drop}]\nlab:\n", "chains: this version has no chains"),
     ("lab:\n", "^ip_groups: {a: [10.0.0.0/8]}\nlab:\n", "ip_groups: this version has no chains"),

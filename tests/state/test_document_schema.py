@@ -139,7 +139,7 @@ def test_parser_knows_the_whole_format_and_refuses_by_name_what_it_lacks() -> No
         parse_document(_WHOLE, "net.yaml")
     refused = [each.message for each in caught.value.problems if "this version" in each.message]
     assert [each.partition(":")[0] for each in refused] == [
-        *("type gre", "inbound", "outbound", "inbound", "outbound", "dhcp", "inbound"),
+        *("inbound", "outbound", "inbound", "outbound", "dhcp", "inbound"),
         *("load_balancer", "ip_groups", "chains", "load_balancers", "dhcp"),
     ]
 

@@ -45,3 +45,7 @@ class Inventory:
                 if port.name == name:
                     return datapath, port
         return None
+
+    def has_kind(self, kind: int) -> bool:
+        """Tell whether any datapath has a port of type OVS_VPORT_TYPE_*."""
+        return any(port.kind == kind for datapath in self for port in datapath.ports.values())

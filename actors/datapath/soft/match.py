@@ -77,7 +77,7 @@ _TUNNEL: Final[dict[int, tuple[str, int]]] = {
     odp.OVS_TUNNEL_KEY_ATTR_TP_SRC: ("tunnel.tp_src", 2),
     odp.OVS_TUNNEL_KEY_ATTR_TP_DST: ("tunnel.tp_dst", 2),
 }
-_WIDTHS: Final = {"ipv6_label": 20, "tcp_flags": 12, "tunnel.tun_id": 24}
+_WIDTHS: Final = {"ipv6_label": 20, "tcp_flags": 12}
 """Bits of a field whose attribute has more."""
 _ALWAYS_ZERO: Final = frozenset(
     (

@@ -6,17 +6,12 @@ from actors.state.document.model import Bridge, BridgePort, Document, Router, Ro
 from actors.state.document.reader import Path
 
 _NO_CHAINS = "this version has no chains yet"
-_TUNNELS = {"gre": "GRE", "geneve": "Geneve"}
 
 
 def unsupported(document: Document) -> Iterator[tuple[Path, str]]:
     """Yield where each feature stands that this version lacks, and the message."""
     yield from _sections(document)
     yield from _devices(document)
-    for name, zone in document.tunnel_zones.items():
-        if zone.type in _TUNNELS:
-            path = ("tunnel_zones", name, "type")
-            yield path, f"type {zone.type}: this version has no {_TUNNELS[zone.type]} tunnels yet"
     for name, machine in document.lab.machines.items() if document.lab is not None else ():
         if machine.dhcp:
             yield ("lab", "machines", name, "dhcp"), "dhcp: this version has no DHCP yet"

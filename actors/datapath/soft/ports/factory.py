@@ -1,17 +1,24 @@
 """PortFactory: makes the port that a vport request asks for, or says with which errno not."""
 
 import errno
+from typing import Final
 
 from actors.datapath.odp.constants import (
+    OVS_VPORT_TYPE_GRE,
     OVS_VPORT_TYPE_INTERNAL,
     OVS_VPORT_TYPE_NETDEV,
-    OVS_VPORT_TYPE_VXLAN,
 )
 from actors.datapath.soft.ingress_guard import IngressGuard
 from actors.datapath.soft.ports.netdev import NetdevPort
 from actors.datapath.soft.ports.port import Port, PortUnavailableError
 from actors.datapath.soft.ports.tap import InternalPort
-from actors.datapath.soft.ports.vxlan import VxlanPort
+from actors.datapath.soft.tunnels.encapsulation import Encapsulation
+from actors.datapath.soft.tunnels.geneve import Geneve
+from actors.datapath.soft.tunnels.gre_port import GrePort
+from actors.datapath.soft.tunnels.udp_port import UdpTunnelPort
+from actors.datapath.soft.tunnels.vxlan import Vxlan
+
+_OVER_UDP: Final[dict[int, Encapsulation]] = {each.kind: each for each in (Vxlan(), Geneve())}
 
 
 class PortFactory:
@@ -26,10 +33,13 @@ class PortFactory:
             return NetdevPort(number, name, self._guard)
         if kind == OVS_VPORT_TYPE_INTERNAL:
             return InternalPort(number, name)
-        if kind == OVS_VPORT_TYPE_VXLAN:
+        if kind == OVS_VPORT_TYPE_GRE:
+            return GrePort(number, name)
+        encapsulation = _OVER_UDP.get(kind)
+        if encapsulation is not None:
             if not udp_port:
-                raise PortUnavailableError(errno.EINVAL, "a VXLAN port needs its UDP port")
-            return VxlanPort(number, name, udp_port)
+                raise PortUnavailableError(errno.EINVAL, "a tunnel over UDP needs its UDP port")
+            return UdpTunnelPort(number, name, udp_port, encapsulation)
         raise PortUnavailableError(errno.EAFNOSUPPORT, f"vport type {kind} is not supported")
 
     def close(self) -> None:
