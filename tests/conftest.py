@@ -1,0 +1,30 @@
+"""--kernel: whether this run is that of the tests marked `kernel`, or of all others.
+
+Those tests need a kernel with the openvswitch module, which `python -m tests.kernel` finds or boots.
+They are left out of other runs without a word, being no part of them.
+"""
+
+import pytest
+
+from tests.kernel.families import have_openvswitch
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--kernel",
+        action="store_true",
+        help="run the tests marked `kernel`, and only them, on this kernel's openvswitch module",
+    )
+
+
+def pytest_sessionstart(session: pytest.Session) -> None:
+    if session.config.getoption("--kernel") and not have_openvswitch():
+        raise pytest.UsageError(
+            "--kernel: this kernel has no openvswitch module; `python -m tests.kernel` boots one"
+        )
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    wanted = bool(config.getoption("--kernel"))
+    items[:] = [item for item in items if bool(item.get_closest_marker("kernel")) is wanted]
