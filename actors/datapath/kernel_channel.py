@@ -15,6 +15,7 @@ import threading
 from typing import Final
 
 from actors.datapath.odp.constants import NLM_F_ACK, NLM_F_REQUEST, NLMSG_NOOP
+from actors.datapath.receive_many import ReceiveMany
 
 _SOL_NETLINK: Final = 270
 _NETLINK_ADD_MEMBERSHIP: Final = 1
@@ -26,7 +27,9 @@ _REQUESTS_BUFFER: Final = 8 << 20
 """Bytes for requests that wait, and for replies: the echoes of thousands of flow deletes."""
 _UPCALLS_BUFFER: Final = 1 << 20
 """Bytes for the upcalls of one port."""
-_REPLY_MAX: Final = 1 << 18
+_REPLY_MAX: Final = 1 << 16
+"""Bytes: the kernel fills no datagram of a dump further than half of this."""
+_REPLIES_AT_ONCE: Final = 64
 _UPCALL_MAX: Final = 1 << 17
 """A frame of up to 64 KB, its key, and user data."""
 _FROM_ONE_SOCKET: Final = 32
@@ -63,8 +66,8 @@ class KernelChannel:
             raise
         self._requests.setsockopt(_SOL_NETLINK, _NETLINK_CAP_ACK, 1)
         self.reply_pid: Final = _port_id(self._requests)
-        self._reply_buffer = bytearray(_REPLY_MAX)
-        self._upcall_buffer = bytearray(_UPCALL_MAX)
+        self._take_replies = ReceiveMany(_REPLY_MAX, _REPLIES_AT_ONCE)
+        self._take_upcalls = ReceiveMany(_UPCALL_MAX, _FROM_ONE_SOCKET)
         self._poll = select.epoll()
         self._wake = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         self._poll.register(self._wake, select.EPOLLIN)
@@ -109,18 +112,22 @@ class KernelChannel:
         return 0
 
     def receive_reply(self) -> bytes:
-        """Block for one datagram of replies or notifications; b"" once the channel is closed.
+        """Block for replies or notifications, return those that wait one behind the other.
 
-        Raises OSError(ENOBUFS) when some were lost.
+        b"" once the channel is closed. Raises OSError(ENOBUFS) when some were lost.
         """
-        buffer = self._reply_buffer
+        take = self._take_replies
         try:
-            length = self._requests.recv_into(buffer)
+            # The kernel pads its messages, so they may stand one behind the other.
+            replies = b"".join(take(self._requests))
         except OSError:
             if self._closed:
                 return b""
             raise
-        return b"" if self._closed else bytes(memoryview(buffer)[:length])
+        if take.truncated:
+            take.truncated = 0
+            raise OSError(errno.ENOBUFS, "a reply was longer than any that the kernel makes")
+        return b"" if self._closed else replies
 
     def receive_upcalls(self) -> list[bytes]:
         """Block for upcalls, return some of what is there from each port; [] once closed."""
@@ -136,21 +143,15 @@ class KernelChannel:
         return received
 
     def _read_some(self, upcalls: socket.socket, received: list[bytes]) -> None:
-        buffer = self._upcall_buffer
-        view = memoryview(buffer)
-        for _ in range(_FROM_ONE_SOCKET):
-            try:
-                length = upcalls.recv_into(buffer)
-            except BlockingIOError:
-                return
-            except OSError as error:
-                if error.errno == errno.ENOBUFS:
-                    self.upcalls_lost += 1
-                    continue
-                if error.errno == errno.EBADF:
-                    return  # its port was removed meanwhile
+        try:
+            received += self._take_upcalls(upcalls)
+        except BlockingIOError:
+            return
+        except OSError as error:
+            if error.errno == errno.ENOBUFS:
+                self.upcalls_lost += 1  # what was not lost is read in the next round
+            elif error.errno != errno.EBADF:  # its port was removed meanwhile
                 raise
-            received.append(bytes(view[:length]))
 
     def close(self) -> None:
         """Close all sockets; blocked readers return empty. The datapath stays as it is."""
