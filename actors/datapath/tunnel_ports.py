@@ -10,15 +10,9 @@ from msgspec import Struct
 
 from actors.host import HostSettings
 from actors.messages.flows import LocalTunnel, TunnelPeer
-from actors.state.topology import TunnelType, TunnelZone
+from actors.state.topology import TUNNEL_LINKS, TunnelType, TunnelZone
 from actors.values import DatapathPort
 
-TUNNEL_LINKS: Final[dict[TunnelType, str]] = {
-    "vxlan": "ayatori-vxlan",
-    "geneve": "ayatori-geneve",
-    "gre": "ayatori-gre",
-}
-"""Names of the tunnel ports' links, of 15 bytes at most (IFNAMSIZ)."""
 _TYPES: Final = {link: kind for kind, link in TUNNEL_LINKS.items()}
 
 

@@ -20,7 +20,7 @@ from actors.values import HostId, parse_ip, parse_mac
 VERSION: Final = 1
 UDP_PORT: Final = 2925
 OVERHEAD: Final = 50 + 14 + 20 + 8 + 64
-"""Tunnel, Ethernet, IPv4 and UDP headers, and the message's own head, in bytes."""
+"""Tunnel (the largest), Ethernet, IPv4 and UDP headers, and the message's own head, in bytes."""
 TOS: Final = 184
 """DSCP EF, as control traffic should pass first."""
 

@@ -6,7 +6,7 @@ topology document is compiled into these objects (`actors/state/document/`), nam
 the UUIDs for people.
 """
 
-from typing import Literal
+from typing import Final, Literal
 
 from msgspec import Struct
 
@@ -15,6 +15,13 @@ from actors.values import DeviceId, HostId, IpAddress, IpInterface, IpPrefix, Ma
 DeviceKind = Literal["bridge", "router"]
 RouteAction = Literal["forward", "blackhole", "reject"]
 TunnelType = Literal["vxlan", "gre", "geneve"]
+
+TUNNEL_LINKS: Final[dict[TunnelType, str]] = {
+    "vxlan": "ayatori-vxlan",
+    "geneve": "ayatori-geneve",
+    "gre": "ayatori-gre",
+}
+"""Names of a host's tunnel ports, of 15 bytes at most (IFNAMSIZ): no virtual port takes them."""
 
 
 class Peer(Struct, frozen=True):

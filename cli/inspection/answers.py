@@ -63,6 +63,19 @@ class Peer(Struct):
     host: str
     local: str
     remote: str
+    type: str
+    """vxlan, gre or geneve."""
+
+
+class TunnelPort(Struct):
+    """The datapath's port for tunnels of one type."""
+
+    type: str
+    interface: str
+    status: str
+    """adding, plugged, removing or failed."""
+    number: int
+    """In the datapath."""
 
 
 class PortsPart(Struct):
@@ -70,7 +83,7 @@ class PortsPart(Struct):
 
     ports: tuple[LocalPort, ...]
     peers: tuple[Peer, ...]
-    tunnel_port: int | None
+    tunnels: tuple[TunnelPort, ...]
     missing_interfaces: tuple[str, ...]
 
 
@@ -145,6 +158,7 @@ class Tables(Struct):
     missing_interfaces: tuple[str, ...]
     """Interfaces that ports are bound to and that this host does not have."""
     peers: tuple[Peer, ...]
+    tunnels: tuple[TunnelPort, ...]
     active: tuple[ActivePort, ...]
     macs: tuple[Mac, ...]
     arp: tuple[Arp, ...]

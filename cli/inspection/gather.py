@@ -78,6 +78,7 @@ def tables(agent: AgentSocket) -> Tables:
         ports=tuple(sorted(ports.ports, key=lambda port: port.port)),
         missing_interfaces=ports.missing_interfaces,
         peers=tuple(sorted(ports.peers, key=lambda peer: peer.host)),
+        tunnels=ports.tunnels,
         active=tuple(
             sorted(
                 (replace(p, port=names.of(p.id), host=names.of(p.host)) for p in active.active),

@@ -45,7 +45,13 @@ def tables(answer: Tables) -> Iterator[str]:
     rows += [
         ("missing", answer.host, name, "no such interface") for name in answer.missing_interfaces
     ]
-    rows += [("peer", answer.host, p.host, f"{p.local} to {p.remote}") for p in answer.peers]
+    rows += [
+        ("tunnel", answer.host, t.interface, f"{t.status} type={t.type} number={t.number}")
+        for t in answer.tunnels
+    ]
+    rows += [
+        ("peer", answer.host, p.host, f"{p.local} to {p.remote} by {p.type}") for p in answer.peers
+    ]
     rows += [("active", p.host, p.port, f"key={p.tunnel_key:#x}") for p in answer.active]
     rows += [
         (

@@ -37,15 +37,14 @@ class Names:
         self._keys: dict[int, str] = {}
         self._peers: dict[str, str] = {}
         self._places: dict[tuple[str, int], str] = {}
-        self._tunnel_port: str | None = None
+        self._tunnel_ports: frozenset[str] = frozenset()
         if ports is not None:
             self._learn_tunnels(ports, active)
 
     def _learn_tunnels(self, ports: PortsPart, active: Iterable[ActivePort]) -> None:
         self._names |= {port.id: port.port for port in ports.ports}
         self._names |= {peer.id: peer.host for peer in ports.peers}
-        if ports.tunnel_port is not None:
-            self._tunnel_port = str(ports.tunnel_port)
+        self._tunnel_ports = frozenset(str(tunnel.number) for tunnel in ports.tunnels)
         self._keys = {port.tunnel_key: port.port for port in ports.ports}
         self._peers = {peer.remote: peer.host for peer in ports.peers}
         addresses = {peer.id: peer.remote for peer in ports.peers}
@@ -91,6 +90,6 @@ class Names:
     def _to_tunnel(self, found: re.Match[str]) -> str:
         port = self._places.get((found[2], int(found[1], 16) & PORT_MASK))
         peer = self._peers.get(found[2])
-        if port is None or peer is None or found[3] != self._tunnel_port:
+        if port is None or peer is None or found[3] not in self._tunnel_ports:
             return found[0]
         return f"tunnel(to={peer},for={port})"

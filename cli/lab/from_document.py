@@ -32,13 +32,14 @@ def wanted_lab(document: Document) -> Lab:
     lab = document.lab
     ports = ports_of(document)
     hosts = {name: _host(document, name) for name in lab.hosts}
+    mtu = lab.mtu - _overhead(document)
     machines = {}
     for name, machine in lab.machines.items():
         port = ports[machine.port].port
         if port.host is None or port.interface is None:
             raise CommandError(f"machine {name}: port {machine.port} is unbound", ExitStatus.USAGE)
         plug = Plug(port.host, port.interface)
-        machines[name] = _machine(name, machine, plug, lab.mtu - _overhead(document, port.host))
+        machines[name] = _machine(name, machine, plug, mtu)
     wanted = Lab(mtu=lab.mtu, hosts=hosts, machines=machines)
     for problem in _problems(wanted):
         raise CommandError(problem, ExitStatus.USAGE)
@@ -64,13 +65,16 @@ def _single(address: IpAddress) -> str:
     return f"{format_ip(address)}/{len(address) * 8}"
 
 
-def _overhead(document: Document, host: str) -> int:
-    """Return how much smaller than the underlay's the MTU of a machine at `host` has to be."""
+def _overhead(document: Document) -> int:
+    """Return how much smaller than the underlay's the MTU of a machine has to be.
+
+    The same for all: machines of several hosts share a bridge, whose MTU is one.
+    """
     return max(
         (
-            _IP_HEADER[len(zone.members[host])] + _TUNNEL_BYTES[zone.type]
+            _IP_HEADER[len(address)] + _TUNNEL_BYTES[zone.type]
             for zone in document.tunnel_zones.values()
-            if host in zone.members
+            for address in zone.members.values()
         ),
         default=_DEFAULT_OVERHEAD,
     )

@@ -20,6 +20,7 @@ from cli.inspection.answers import (
     Peer,
     Port,
     PortsPart,
+    TunnelPort,
 )
 from cli.inspection.names import Names
 
@@ -39,8 +40,8 @@ def names() -> Names:
     bridge = DevicePart(True, True, 0, (near, far), bridge="web")
     ports = PortsPart(
         (LocalPort("web/vm1", PORT, "vm1", "plugged", 2, 0x111),),
-        (Peer(PEER, "h2", "198.18.0.1", "198.18.0.2"),),
-        1,
+        (Peer(PEER, "h2", "198.18.0.1", "198.18.0.2", "gre"),),
+        (TunnelPort("gre", "ayatori-gre", "plugged", 1),),
         (),
     )
     active = (ActivePort(FAR_PORT, PEER, 0x222), ActivePort(PORT, HOST, 0x111))

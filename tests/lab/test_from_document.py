@@ -52,6 +52,23 @@ def test_a_machines_mtu_leaves_room_for_the_tunnel() -> None:
     assert lab.machines["a"].mtu == 8950
 
 
+@pytest.mark.parametrize(("kind", "mtu"), [("vxlan", 1450), ("geneve", 1450), ("gre", 1458)])
+def test_each_type_of_tunnel_takes_its_share_of_the_mtu(kind: str, mtu: int) -> None:
+    topology = TOPOLOGY.replace("vxlan", kind)
+    assert wanted("lab: {machines: {a: {port: web/vm1}}}", topology).machines["a"].mtu == mtu
+
+
+def test_machines_of_one_bridge_have_one_mtu_whatever_tunnels_their_hosts_use() -> None:
+    zones = "tunnel_zones:\n  far: {type: gre, members: {h2: 198.18.0.2, h3: 198.18.0.3}}\n"
+    topology = TOPOLOGY.replace("tunnel_zones:\n", zones).replace(
+        "vm2: {host: h2", "vm2: {host: h3"
+    )
+    machines = wanted(
+        "lab: {machines: {a: {port: web/vm1}, b: {port: web/vm2}}}", topology
+    ).machines
+    assert [each.mtu for each in machines.values()] == [1450, 1450]
+
+
 def test_a_machine_without_a_mac_gets_the_same_one_each_time() -> None:
     macs = [wanted("lab: {machines: {a: {port: web/vm1}}}").machines["a"].mac for _ in range(2)]
     assert macs[0] == macs[1]

@@ -88,8 +88,9 @@ _EXACT: Final[dict[int, tuple[_Field, ...]]] = {
     c.OVS_KEY_ATTR_TCP_FLAGS: ((b"\x0f\xff", f.SEEN_TCP_FLAGS),),
     c.OVS_KEY_ATTR_ND: ((b"\xff" * 28, f.SEEN_ND),),
 }
+_EXACT_TUNNEL_ID: Final = b"\xff" * 8
 _EXACT_TUNNEL: Final[dict[int, _Field]] = {
-    c.OVS_TUNNEL_KEY_ATTR_ID: (b"\xff" * 8, _ALWAYS),
+    c.OVS_TUNNEL_KEY_ATTR_ID: (_EXACT_TUNNEL_ID, _ALWAYS),
     c.OVS_TUNNEL_KEY_ATTR_IPV4_SRC: (b"\xff" * 4, f.SEEN_TUNNEL_ENDPOINTS),
     c.OVS_TUNNEL_KEY_ATTR_IPV4_DST: (b"\xff" * 4, f.SEEN_TUNNEL_ENDPOINTS),
     c.OVS_TUNNEL_KEY_ATTR_IPV6_SRC: (b"\xff" * 16, f.SEEN_TUNNEL_ENDPOINTS),
@@ -164,6 +165,9 @@ def _tunnel(nodes: tuple[KeyNode, ...], seen: int) -> bytes:
             field = _EXACT_TUNNEL.get(node.kind)
             fields = None if field is None else (field,)
             parts.append(attribute(node.kind, _payload(fields, node, seen)))
+    if all(node.kind != c.OVS_TUNNEL_KEY_ATTR_ID for node in nodes):
+        # A GRE packet came without a key: a flow for such must not take those that have one.
+        parts.append(attribute(c.OVS_TUNNEL_KEY_ATTR_ID, _EXACT_TUNNEL_ID))
     return b"".join(parts)
 
 

@@ -10,6 +10,7 @@ from actors.state.document.model import Document
 from actors.state.document.ports import NamedPort, ports_of
 from actors.state.document.reader import Path, Places
 from actors.state.document.unsupported import unsupported
+from actors.state.topology import TUNNEL_LINKS
 from actors.values import IpAddress
 
 
@@ -84,6 +85,8 @@ def _bindings(document: Document, ports: dict[str, NamedPort]) -> Iterator[tuple
         elif host is None and interface is not None:
             yield (*named.path, "interface"), f"port {name} has an interface, but no host"
         elif host is not None and interface is not None:
+            if interface in TUNNEL_LINKS.values():
+                yield (*named.path, "interface"), f"{interface!r} is the name of a tunnel's port"
             first = bound.setdefault((host, interface), name)
             if first != name:
                 message = f"interface {interface!r} of host {host!r} is port {first} already"
