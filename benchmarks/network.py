@@ -105,7 +105,7 @@ class BenchNetwork:
             DatapathConnected(START, 20, 21, 22, 23, 1, 1),
         )
         links = tuple(Link(name, n + 10, True, 1500) for name, n in PORTS.items())  # noqa: FBT003
-        handle(ActorName("datapath-ports"), LinksChanged(START, links))
+        handle(ActorName("datapath-ports"), LinksChanged(START, links, whole=True))
         objects = tuple(
             ObjectState(object_key(o).kind, object_key(o).id, 1, encode_object(o))
             for o in compile_document(parse_document(DOCUMENT, "bench"))

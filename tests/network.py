@@ -160,7 +160,13 @@ class HostEnd:
 
     def tell_links(self) -> None:
         links = tuple(Link(name, index, True, 1500) for name, index in self.links.items())
-        self.give(ActorName("datapath-ports"), LinksChanged(self.network.now, links))
+        changed = LinksChanged(self.network.now, links, whole=True)
+        self.give(ActorName("datapath-ports"), changed)
+
+    def set_link(self, name: str, *, up: bool = True, carrier: bool = True) -> None:
+        """Let an interface go down or up, lose or regain its carrier."""
+        link = Link(name, self.links[name], up, 1500, carrier)
+        self.give(ActorName("datapath-ports"), LinksChanged(self.network.now, (link,)))
 
     def plug_link(self, link: str) -> None:
         self.links[link] = self.network.next_index()

@@ -10,7 +10,17 @@ from typing import assert_never
 
 import msgspec
 
-from actors.datapath.port_plan import Forget, Plug, Plugged, Rebind, Unplug, plan
+from actors.datapath.known_links import names_of, take_links, why_not_live
+from actors.datapath.port_plan import (
+    Activate,
+    Deactivate,
+    Forget,
+    Plug,
+    Plugged,
+    Rebind,
+    Unplug,
+    plan,
+)
 from actors.host import HostSettings
 from actors.lane import Lane
 from actors.lane_actor import LaneActor
@@ -34,7 +44,7 @@ from actors.messages.netlink import (
 from actors.messages.operator import Inspect, Inspected
 from actors.messages.tables import DisownRow, OwnRow
 from actors.messages.time import Tick, WakeMe
-from actors.messages.topology import Configured, Link, LinksChanged, Subscribe
+from actors.messages.topology import Configured, Link, LinksChanged, LinksChanged1, Subscribe
 from actors.state.tables import ACTIVE_TABLE, ActivePort, encode_active
 from actors.state.topology import Binding, Host, TunnelZone
 from actors.tunnel_key import choose_number
@@ -54,6 +64,7 @@ RETRY_INTERVAL = SECOND
 PortsMessage = (
     Configured
     | LinksChanged
+    | LinksChanged1
     | DatapathReset
     | PortAdded
     | PortRefused
@@ -90,11 +101,16 @@ class DatapathPorts(LaneActor):
     def __init__(self, name: ActorName, lane: Lane, host: HostSettings) -> None:
         super().__init__(name, lane)
         self.host = host
+        self._link_names: dict[int, str] = {}
 
     def boot(self) -> None:
         """Ask for this host's bindings and for the tunnel zones."""
         self.send(TOPOLOGY_WATCHER, Subscribe(self.name, "host", self.host.host))
         self.send(TOPOLOGY_WATCHER, Subscribe(self.name, "tunnel-zone", ""))
+
+    def restored(self) -> None:
+        """Rebuild the index of the links."""
+        self._link_names = names_of(self.state.links)
 
     def on_receive(self, message: PortsMessage) -> None:
         """Handle one message."""
@@ -103,8 +119,9 @@ class DatapathPorts(LaneActor):
             case Configured():
                 self._configured(message)
             case LinksChanged():
-                state.links = {link.name: link for link in message.links}
-                state.links_known = True
+                self._links_changed(message)
+            case LinksChanged1():
+                self._links_changed(message.upcast())
             case DatapathReset():
                 self._reset(message)
             case PortAdded():
@@ -146,6 +163,10 @@ class DatapathPorts(LaneActor):
         if state.connected:
             self._want_tunnel_port()
 
+    def _links_changed(self, message: LinksChanged) -> None:
+        take_links(self.state.links, self._link_names, message)
+        self.state.links_known = True
+
     def _carry_out_plan(self) -> None:
         state = self.state
         if not (state.connected and state.host_known and state.links_known):
@@ -161,11 +182,14 @@ class DatapathPorts(LaneActor):
                     port.status = "removing"
                     self._withdraw(port)
                     self.send(NETLINK_BROKER, RemovePort(self.name, port.link, port.number))
+                case Activate():
+                    self._publish(state.plugged[step.link])
+                case Deactivate():
+                    self._withdraw(state.plugged[step.link])
                 case Rebind():
                     port = state.plugged[step.link]
                     self._withdraw(port)
                     port.binding = step.binding
-                    self._publish(port)
                 case Forget():
                     del state.plugged[step.link]
                 case _:
@@ -183,8 +207,7 @@ class DatapathPorts(LaneActor):
     def _reset(self, message: DatapathReset) -> None:
         state = self.state
         for port in state.plugged.values():
-            if port.status == "plugged":
-                self._withdraw(port)
+            self._withdraw(port)
         state.plugged.clear()
         state.tunnel_port = None
         state.tunnel_asked = False
@@ -204,7 +227,6 @@ class DatapathPorts(LaneActor):
             return
         port.number = message.number
         port.status = "plugged"
-        self._publish(port)
 
     def _refused(self, message: PortRefused) -> None:
         state = self.state
@@ -227,6 +249,8 @@ class DatapathPorts(LaneActor):
 
     def _publish(self, port: Plugged) -> None:
         state = self.state
+        port.active = True
+        state.keys.pop(port.tunnel_key, None)
         port.tunnel_key = choose_number(port.binding.port, state.keys)
         state.keys[port.tunnel_key] = port.binding.port
         self._tell()
@@ -237,17 +261,16 @@ class DatapathPorts(LaneActor):
             self.send(local.device, PortPluggedIn(local, self.lane.now))
 
     def _withdraw(self, port: Plugged) -> None:
+        if not port.active:
+            return
+        port.active = False
         self.state.keys.pop(port.tunnel_key, None)
         self.send(STATE_TABLES, DisownRow(ACTIVE_TABLE, port.binding.port.encode()))
-        self._tell(without=port.link)
+        self._tell()
 
-    def _tell(self, without: str = "") -> None:
+    def _tell(self) -> None:
         state = self.state
-        local = tuple(
-            _local_port(port)
-            for port in state.plugged.values()
-            if port.status == "plugged" and port.link != without
-        )
+        local = tuple(_local_port(port) for port in state.plugged.values() if port.active)
         changed = LocalPortsChanged(local, state.tunnel_port)
         self.send(FLOW_CONTROLLER, changed)
         self.send(PACKET_WORKFLOW, changed)
@@ -274,7 +297,7 @@ class DatapathPorts(LaneActor):
                         "port": port.binding.port_name,
                         "id": port.binding.port,
                         "interface": port.link,
-                        "status": port.status,
+                        "status": _status_of(port, state.links.get(port.link)),
                         "number": port.number,
                         "tunnel_key": port.tunnel_key,
                     }
@@ -296,6 +319,11 @@ class DatapathPorts(LaneActor):
                 "refusals": state.refusals,
             }
         )
+
+
+def _status_of(port: Plugged, link: Link | None) -> str:
+    """Return "plugged" only of a port that is active too."""
+    return (why_not_live(link) if port.status == "plugged" else "") or port.status
 
 
 def _local_port(port: Plugged) -> LocalPort:

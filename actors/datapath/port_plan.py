@@ -7,6 +7,7 @@ from typing import Literal
 
 from msgspec import Struct
 
+from actors.datapath.known_links import why_not_live
 from actors.messages.topology import Link
 from actors.state.topology import Binding
 from actors.values import DatapathPort
@@ -22,6 +23,8 @@ class Plugged(Struct):
     number: DatapathPort = DatapathPort(0)
     tunnel_key: int = 0
     retry_at: int = 0
+    active: bool = False
+    """Whether it is published: its link is up and has carrier."""
 
 
 class Plug(Struct, frozen=True):
@@ -50,7 +53,19 @@ class Forget(Struct, frozen=True):
     link: str
 
 
-Step = Plug | Unplug | Rebind | Forget
+class Activate(Struct, frozen=True):
+    """The interface is in the datapath and something can be reached by it: publish its port."""
+
+    link: str
+
+
+class Deactivate(Struct, frozen=True):
+    """The interface stays in the datapath, but nothing can be reached by it: withdraw its port."""
+
+    link: str
+
+
+Step = Plug | Unplug | Rebind | Forget | Activate | Deactivate
 
 
 def plan(
@@ -68,8 +83,8 @@ def plan(
         elif port.status == "plugged":
             if binding is None or not same_link:
                 steps.append(Unplug(name))
-            elif binding != port.binding:
-                steps.append(Rebind(name, binding))
+            else:
+                steps += _steps_of_plugged(port, binding, links[name])
     forgotten = {step.link for step in steps if isinstance(step, Forget)}
     steps += [
         Plug(binding, links[name].index)
@@ -77,3 +92,13 @@ def plan(
         if name not in plugged or name in forgotten
     ]
     return tuple(steps)
+
+
+def _steps_of_plugged(port: Plugged, binding: Binding, link: Link) -> tuple[Step, ...]:
+    live = not why_not_live(link)
+    if binding != port.binding:
+        rebind = Rebind(port.link, binding)
+        return (rebind, Activate(port.link)) if live else (rebind,)
+    if live == port.active:
+        return ()
+    return (Activate(port.link),) if live else (Deactivate(port.link),)

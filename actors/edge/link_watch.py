@@ -1,27 +1,22 @@
-"""LinkWatch: tells the lane of the host's network interfaces, all of them after each change.
+"""LinkWatch: tells the lane of the host's network interfaces, all at first, then what changed.
 
-A notification only says that something changed; the dump that follows is what counts. So lost
-notifications (ENOBUFS) cost nothing: they are one more reason to dump.
+The kernel's notifications are heard from before the first dump on, so nothing is missed and a
+change costs no dump. When some were lost (ENOBUFS) a new dump tells what they would have.
 """
 
-import errno
-import select
-import socket
-import time
-
-from pyroute2 import IPRoute
-
+from actors.edge.link_picture import LinkPicture
+from actors.edge.link_socket import RECEIVE_BUFFER, LinkGone, LinkSocket
 from actors.edge.service import Service
 from actors.edge.steady_clock import SteadyClock
 from actors.lane import Lane
-from actors.messages.topology import Link, LinksChanged
+from actors.messages.topology import Link
 from actors.values import ActorName
 
 DATAPATH_PORTS = ActorName("datapath-ports")
-RTMGRP_LINK = 1
-IFF_UP = 1
 SETTLE = 0.01
-"""Seconds to wait for more notifications before a dump: a new veth pair sends half a dozen."""
+"""Seconds to wait for more notifications: a new veth pair sends half a dozen."""
+PATIENCE = 0.2
+"""Seconds until `stop` is noticed, and between dumps as long as none is sound."""
 
 
 class LinkWatch(Service):
@@ -29,57 +24,48 @@ class LinkWatch(Service):
 
     name = "link-watch"
 
-    def __init__(self, lane: Lane, clock: SteadyClock) -> None:
+    def __init__(
+        self, lane: Lane, clock: SteadyClock, receive_buffer: int = RECEIVE_BUFFER
+    ) -> None:
         super().__init__()
         self._lane = lane
         self._clock = clock
+        self._receive_buffer = receive_buffer
+        self.dumps = 0
+        """How many there were: one, and one for each time that notifications were lost."""
 
     def run(self) -> None:
-        """Watch until stopped."""
-        with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, socket.NETLINK_ROUTE) as watch:
-            watch.bind((0, RTMGRP_LINK))
-            watch.settimeout(0)
-            told: tuple[Link, ...] | None = None
-            with IPRoute() as routes:
-                while not self.stopping.is_set():
-                    links = _dump(routes)
-                    if links != told:
-                        told = links
-                        self._lane.submit(DATAPATH_PORTS, LinksChanged(self._clock(), links))
-                    self._wait(watch)
+        """Watch until stopped. Raises OSError."""
+        picture = LinkPicture()
+        with LinkSocket(self._receive_buffer) as links:
+            sound = self._resynchronise(links, picture)
+            while not self.stopping.is_set():
+                self._tell(picture)
+                if not links.wait(PATIENCE) and sound:
+                    continue
+                self.stopping.wait(SETTLE)
+                said, lost = links.read()
+                _take_in(picture, said)
+                if lost or not sound:
+                    sound = self._resynchronise(links, picture)
 
-    def _wait(self, watch: socket.socket) -> None:
-        """Return after the next notification, or when stopped."""
-        while not self.stopping.is_set():
-            if select.select([watch], [], [], 0.2)[0]:
-                time.sleep(SETTLE)
-                _drain(watch)
-                return
+    def _resynchronise(self, links: LinkSocket, picture: LinkPicture) -> bool:
+        """Start from a dump again; return False if it has to be repeated."""
+        self.dumps += 1
+        dump = links.dump()
+        picture.replace(dump.links)
+        _take_in(picture, dump.since)
+        return dump.sound
 
-
-def _drain(watch: socket.socket) -> None:
-    while True:
-        try:
-            watch.recv(65536)
-        except BlockingIOError:
-            return
-        except OSError as error:
-            if error.errno != errno.ENOBUFS:
-                raise
+    def _tell(self, picture: LinkPicture) -> None:
+        changed = picture.take(self._clock())
+        if changed is not None:
+            self._lane.submit(DATAPATH_PORTS, changed)
 
 
-def _dump(routes: IPRoute) -> tuple[Link, ...]:
-    return tuple(
-        sorted(
-            (
-                Link(
-                    message.get_attr("IFLA_IFNAME"),
-                    message["index"],
-                    bool(message["flags"] & IFF_UP),
-                    message.get_attr("IFLA_MTU") or 0,
-                )
-                for message in routes.get_links()
-            ),
-            key=lambda link: link.index,
-        )
-    )
+def _take_in(picture: LinkPicture, said: tuple[Link | LinkGone, ...]) -> None:
+    for each in said:
+        if isinstance(each, LinkGone):
+            picture.vanished(each.index)
+        else:
+            picture.appeared(each)

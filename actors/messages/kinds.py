@@ -30,6 +30,7 @@ from actors.messages.tables import (
 from actors.messages.time import ClockTicked
 from actors.messages.topology import (
     LinksChanged,
+    LinksChanged1,
     TopologyChanged,
     UnwatchObject,
     WatchKind,
@@ -43,6 +44,7 @@ AnyInput = (
     | TopologyChanged
     | TableChanged
     | LinksChanged
+    | LinksChanged1
     | DatapathConnected
     | DatapathLost
     | NetlinkReplied

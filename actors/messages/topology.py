@@ -76,11 +76,29 @@ class Link(Struct, frozen=True, array_like=True):
     name: str
     index: int
     up: bool
+    """Whether its administrator wants it up (IFF_UP)."""
     mtu: int
+    carrier: bool = True
+    """Whether something is at the other end; True of kinds that cannot tell."""
 
 
-class LinksChanged(Input, frozen=True, tag="links-changed.1"):
-    """The host's interfaces, all of them."""
+class LinksChanged(Input, frozen=True, tag="links-changed.2"):
+    """The host's interfaces: how those that came or changed are now, and which went."""
+
+    at: Nanoseconds
+    changed: tuple[Link, ...]
+    removed: tuple[int, ...] = ()
+    """Indexes. Applied before `changed`, so that names can pass from one interface to another."""
+    whole: bool = False
+    """`changed` is all interfaces there are; others known are gone."""
+
+
+class LinksChanged1(Input, frozen=True, tag="links-changed.1"):
+    """As journals of earlier agents have it: all interfaces after each change."""
 
     at: Nanoseconds
     links: tuple[Link, ...]
+
+    def upcast(self) -> LinksChanged:
+        """Return what it says as it is said today."""
+        return LinksChanged(self.at, self.links, whole=True)

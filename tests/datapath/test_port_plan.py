@@ -2,7 +2,17 @@
 
 import pytest
 
-from actors.datapath.port_plan import Forget, Plug, Plugged, Rebind, Step, Unplug, plan
+from actors.datapath.port_plan import (
+    Activate,
+    Deactivate,
+    Forget,
+    Plug,
+    Plugged,
+    Rebind,
+    Step,
+    Unplug,
+    plan,
+)
 from actors.messages.topology import Link
 from actors.state.topology import Binding
 from actors.values import DeviceId, PortId
@@ -12,8 +22,12 @@ def bound(interface: str, port: str = "p") -> Binding:
     return Binding(PortId(port), f"web/{port}", interface, DeviceId("d"), "bridge")
 
 
-def link(name: str, index: int = 1) -> dict[str, Link]:
-    return {name: Link(name, index, True, 1500)}
+def link(name: str, index: int = 1, *, up: bool = True, carrier: bool = True) -> dict[str, Link]:
+    return {name: Link(name, index, up, 1500, carrier)}
+
+
+INACTIVE = Plugged("x", 1, "plugged", bound("x"))
+ACTIVE = Plugged("x", 1, "plugged", bound("x"), active=True)
 
 
 @pytest.mark.parametrize(
@@ -22,7 +36,13 @@ def link(name: str, index: int = 1) -> dict[str, Link]:
         ((bound("x"),), link("x", 3), None, (Plug(bound("x"), 3),)),
         ((bound("x"),), {}, None, ()),
         ((), link("x"), None, ()),
-        ((bound("x"),), link("x"), Plugged("x", 1, "plugged", bound("x")), ()),
+        ((bound("x"),), link("x"), ACTIVE, ()),
+        ((bound("x"),), link("x"), INACTIVE, (Activate("x"),)),
+        ((bound("x"),), link("x", up=False), ACTIVE, (Deactivate("x"),)),
+        ((bound("x"),), link("x", carrier=False), ACTIVE, (Deactivate("x"),)),
+        ((bound("x"),), link("x", carrier=False), INACTIVE, ()),
+        ((bound("x"),), link("x", up=False, carrier=False), INACTIVE, ()),
+        ((bound("x"),), link("x", carrier=False), None, (Plug(bound("x"), 1),)),
         ((bound("x"),), link("x"), Plugged("x", 1, "adding", bound("x")), ()),
         ((), link("x"), Plugged("x", 1, "adding", bound("x")), ()),
         ((), link("x"), Plugged("x", 1, "plugged", bound("x")), (Unplug("x"),)),
@@ -32,6 +52,12 @@ def link(name: str, index: int = 1) -> dict[str, Link]:
             (bound("x", "q"),),
             link("x"),
             Plugged("x", 1, "plugged", bound("x")),
+            (Rebind("x", bound("x", "q")), Activate("x")),
+        ),
+        (
+            (bound("x", "q"),),
+            link("x", carrier=False),
+            ACTIVE,
             (Rebind("x", bound("x", "q")),),
         ),
         ((bound("x"),), link("x"), Plugged("x", 1, "removing", bound("x")), ()),
