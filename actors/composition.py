@@ -17,6 +17,7 @@ from actors.packet_workflow import PacketWorkflow
 from actors.state.flow_state_replicator import FlowStateReplicator
 from actors.state.state_tables import StateTables
 from actors.state.topology_watcher import TopologyWatcher
+from actors.tracing.trace_book import TraceBook
 from actors.values import ActorName
 
 ALWAYS_THERE = tuple(
@@ -31,6 +32,7 @@ ALWAYS_THERE = tuple(
         "flow-state-replicator",
         "packet-workflow",
         "datapath-ports",
+        "trace-book",
     )
 )
 """Actors that every agent has from its start, in the order of their creation."""
@@ -64,6 +66,8 @@ def actor_factory(
                 return TopologyWatcher.start_on(lane, name)
             case ("flow-state-replicator", "", ""):
                 return FlowStateReplicator.start_on(lane, name, host=host)
+            case ("trace-book", "", ""):
+                return TraceBook.start_on(lane, name)
             case ("clock", "", ""):
                 return ClockActor.start_on(lane, name)
             case ("operator", "", ""):

@@ -19,6 +19,7 @@ from actors.lifetimes import LIFE_ERROR, LIFE_NONE, LIFE_PLAIN, LIFE_TUNNEL
 from actors.messages.flow_state import FlowStateReceived
 from actors.messages.flows import (
     ExecutePacket,
+    InvalidateTags,
     LocalPort,
     LocalPortsChanged,
     TunnelPeersChanged,
@@ -35,10 +36,12 @@ from actors.messages.simulation import (
     Verdict,
 )
 from actors.messages.time import Tick, WakeMe
+from actors.messages.traces import BROUGHT_BY_TUNNEL, ActiveTrace, PacketTraced, TracesChanged
 from actors.packets.errors import PacketError
 from actors.packets.extract import flow_key_of
-from actors.packets.flow_key import SEEN_TUNNEL_ENDPOINTS, FlowKey
+from actors.packets.flow_key import SEEN_TUNNEL_ENDPOINTS, FlowKey, TunnelKey
 from actors.tags import datapath_port_tag, reach_tag, tunnel_key_tag, underlay_tag
+from actors.tracing.matching import fields_of, is_meant
 from actors.tunnel_key import FLOW_STATE_KEY, PORT_MASK, TRACE_BIT, egress_port_of
 from actors.values import SECOND, ActorName, IpAddress, Nanoseconds, PortId, Tag
 
@@ -46,6 +49,7 @@ FLOW_CONTROLLER = ActorName("flow-controller")
 NETLINK_BROKER = ActorName("netlink-broker")
 REPLICATOR = ActorName("flow-state-replicator")
 CLOCK = ActorName("clock")
+TRACE_BOOK = ActorName("trace-book")
 
 MOST_HELD_PER_PACKET = 32
 """Duplicates that are held for one packet that waits; more are dropped and counted."""
@@ -65,6 +69,7 @@ WorkflowMessage = (
     | ParkedPacketFinished
     | LocalPortsChanged
     | TunnelPeersChanged
+    | TracesChanged
     | Tick
     | Inspect
 )
@@ -87,6 +92,8 @@ class WorkflowState(msgspec.Struct):
     """By tunnel key number."""
     peers: dict[IpAddress, str] = msgspec.field(default_factory=dict)
     """Underlay addresses of the hosts of shared tunnel zones: only they are believed."""
+    traces: tuple[ActiveTrace, ...] = ()
+    """What operators want to be followed."""
     held: dict[bytes, Held] = msgspec.field(default_factory=dict)
     held_frames: int = 0
     now: Nanoseconds = Nanoseconds(0)
@@ -141,6 +148,8 @@ class PacketWorkflow(LaneActor):
                 self.restored()
             case TunnelPeersChanged():
                 self.state.peers = {peer.remote: peer.host_name for peer in message.peers}
+            case TracesChanged():
+                self._look_out_for(message.traces)
             case Tick():
                 self._forget_old_holds(message.at)
             case Inspect():
@@ -158,11 +167,8 @@ class PacketWorkflow(LaneActor):
         state = self.state
         state.packets += 1
         raw_key = packet.raw_key
-        if state.held:
-            held = state.held.get(raw_key)
-            if held is not None:
-                self._hold(held, packet.frame)
-                return
+        if state.held and not state.traces and self._is_duplicate(packet):
+            return
         try:
             key = decode_key(raw_key)
         except OdpError:
@@ -175,10 +181,16 @@ class PacketWorkflow(LaneActor):
         if port is None:
             self.send(FLOW_CONTROLLER, Verdict(self._ended(packet, key, "no virtual port")))
             return
+        trace = seen = 0
+        if state.traces:
+            trace, seen = self._trace(packet, key, port.port)
+            # Each packet that is followed has a record: none stands for its duplicates.
+            if not trace and self._is_duplicate(packet):
+                return
         context = PacketContext(
-            self.lane.inputs, packet.at, raw_key, key, key, packet.frame, port.port, 0,
+            self.lane.inputs, packet.at, raw_key, key, key, packet.frame, port.port, seen,
             self._ingress_tags[port.port], (), (), 0, 1,
-            LIFE_NONE if packet.by_action else LIFE_PLAIN,
+            LIFE_NONE if trace or packet.by_action else LIFE_PLAIN, trace=trace,
         )  # fmt: skip
         self.send(port.device, Hop(context, port.port))
 
@@ -188,7 +200,11 @@ class PacketWorkflow(LaneActor):
         state.from_tunnel += 1
         tunnel = key.tunnel
         assert tunnel is not None  # noqa: S101 - checked by the caller
+        traced = _has_trace_bit(tunnel)
+        if traced:
+            self._follow(packet, key, BROUGHT_BY_TUNNEL, NO_PORT)
         if tunnel.src not in state.peers:
+            # A short drop flow, traced or not: strangers cannot fill the book.
             self.send(FLOW_CONTROLLER, Verdict(self._ended(packet, key, "unknown tunnel peer")))
             return
         if tunnel.tun_id == FLOW_STATE_KEY:
@@ -197,30 +213,37 @@ class PacketWorkflow(LaneActor):
         number = egress_port_of(tunnel.tun_id & ~TRACE_BIT)
         port = None if number is None else state.keys.get(number)
         if port is None:
-            self.send(FLOW_CONTROLLER, Verdict(self._ended(packet, key, "unknown tunnel key")))
+            reason = "unknown tunnel key" if number is None else "tunnel key of no port here"
+            ended = self._ended(packet, key, reason, LIFE_NONE if traced else LIFE_ERROR)
+            self.send(FLOW_CONTROLLER, Verdict(ended))
             return
-        traced = tunnel.tun_id & TRACE_BIT or packet.by_action
+        lifetime = LIFE_NONE if traced or packet.by_action else LIFE_TUNNEL
         context = PacketContext(
             self.lane.inputs, packet.at, packet.raw_key, key, key, packet.frame, NO_PORT,
             SEEN_TUNNEL_ENDPOINTS,
             (tunnel_key_tag(port.tunnel_key), underlay_tag(tunnel.src)),
-            (PortOutput(port.port, key),), (), 0, 0, LIFE_NONE if traced else LIFE_TUNNEL,
+            (PortOutput(port.port, key),), (), 0, 0, lifetime,
+            trace=BROUGHT_BY_TUNNEL if traced else 0,
         )  # fmt: skip
         self.send(FLOW_CONTROLLER, Verdict(context))
 
-    def _ended(self, packet: PacketIn, key: FlowKey, reason: str) -> PacketContext:
+    def _ended(
+        self, packet: PacketIn, key: FlowKey, reason: str, lifetime: int = LIFE_ERROR
+    ) -> PacketContext:
         """Return the context of a packet that goes nowhere: a short drop flow comes of it."""
         self._count(reason)
+        trace = 0
         if key.tunnel is None:
             tags: tuple[Tag, ...] = (datapath_port_tag(key.in_port),)
             seen = 0
         else:
+            trace = BROUGHT_BY_TUNNEL if _has_trace_bit(key.tunnel) else 0
             number = tunnel_key_tag(key.tunnel.tun_id & PORT_MASK)
             tags = (number, underlay_tag(key.tunnel.src))
             seen = SEEN_TUNNEL_ENDPOINTS
         return PacketContext(
             self.lane.inputs, packet.at, packet.raw_key, key, key, packet.frame, NO_PORT, seen,
-            tags, (), (), 0, 0, LIFE_ERROR, reason,
+            tags, (), (), 0, 0, lifetime, reason, trace=trace,
         )  # fmt: skip
 
     def _send_frame(self, message: SendFrame) -> None:
@@ -242,6 +265,39 @@ class PacketWorkflow(LaneActor):
         else:
             self.send(FLOW_CONTROLLER, Verdict(context))
 
+    # --- packets that are followed ------------------------------------------------------------
+
+    def _look_out_for(self, traces: tuple[ActiveTrace, ...]) -> None:
+        """Take in the active requests, and let packets of the ports of new ones come up again."""
+        state = self.state
+        known = {each.id for each in state.traces}
+        state.traces = traces
+        new = [each.match.port for each in traces if each.id not in known]
+        tags = self._ingress_tags
+        stale = [t for port in (tags if None in new else new) if port in tags for t in tags[port]]
+        if stale:
+            self.send(FLOW_CONTROLLER, InvalidateTags(tuple(stale)))
+
+    def _trace(self, packet: PacketIn, key: FlowKey, port: PortId) -> tuple[int, int]:
+        """Return the request that wants the packet followed, 0 if none, and what that is read of."""
+        seen = 0
+        for each in self.state.traces:
+            if each.match.port not in {None, port} or packet.at >= each.until:
+                continue
+            if is_meant(each.match, key):
+                self._follow(packet, key, each.id, port)
+                return each.id, seen
+            seen |= fields_of(each.match)
+        return 0, seen
+
+    def _follow(self, packet: PacketIn, key: FlowKey, trace: int, port: PortId) -> None:
+        tunnel = key.tunnel
+        peer = "" if tunnel is None else self.state.peers.get(tunnel.src, "")
+        begins = PacketTraced(
+            self.lane.inputs, packet.at, trace, port, peer, key, packet.raw_key, packet.frame
+        )
+        self.send(TRACE_BOOK, begins)
+
     # --- duplicates ---------------------------------------------------------------------------
 
     def _hold_duplicates(self, message: PacketParked) -> None:
@@ -251,6 +307,14 @@ class PacketWorkflow(LaneActor):
         if not state.held:
             self.send(CLOCK, WakeMe(self.name, Nanoseconds(self.lane.now + HOLD_TIME)))
         state.held[message.raw_key] = Held(message.number, self.lane.now)
+
+    def _is_duplicate(self, packet: PacketIn) -> bool:
+        """Hold a packet, if one just like it waits."""
+        held = self.state.held.get(packet.raw_key)
+        if held is None:
+            return False
+        self._hold(held, packet.frame)
+        return True
 
     def _hold(self, held: Held, frame: bytes) -> None:
         state = self.state
@@ -300,3 +364,8 @@ class PacketWorkflow(LaneActor):
                 "drops": state.drops,
             }
         )
+
+
+def _has_trace_bit(tunnel: TunnelKey) -> bool:
+    """Tell whether a packet from a tunnel is to be recorded; all ones is flow state, not a trace."""
+    return bool(tunnel.tun_id & TRACE_BIT) and tunnel.tun_id != FLOW_STATE_KEY

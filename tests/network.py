@@ -12,7 +12,7 @@ from typing import Any, Self
 import msgspec
 
 from actors.composition import actor_factory
-from actors.datapath.flow_controller import FlowCounters
+from actors.datapath.flow_counters import FlowCounters
 from actors.datapath.odp.constants import OVS_PACKET_CMD_ACTION
 from actors.datapath.odp.upcalls import decode_upcall
 from actors.datapath.request_buffer import RequestBuffer

@@ -9,6 +9,7 @@ from typing import assert_never
 
 import msgspec
 
+from actors.datapath.flow_counters import FlowCounters
 from actors.datapath.flow_table import Flow, FlowTable
 from actors.datapath.flow_text import count_kinds, describe_flow
 from actors.datapath.invalidations import RecentInvalidations
@@ -50,12 +51,15 @@ from actors.messages.operator import Inspect, Inspected
 from actors.messages.simulation import PacketContext, ParkedPacketFinished, Verdict
 from actors.messages.tables import RowsChanged, SubscribeTable
 from actors.messages.time import Tick, WakeMe
+from actors.messages.traces import TracedOutput, TraceEnded
 from actors.state.tables import ACTIVE_TABLE
+from actors.tracing.trace_bit import with_trace_bit
 from actors.values import SECOND, ActorName, Nanoseconds, PortId, Tag
 
 NETLINK_BROKER = ActorName("netlink-broker")
 PACKET_WORKFLOW = ActorName("packet-workflow")
 STATE_TABLES = ActorName("state-tables")
+TRACE_BOOK = ActorName("trace-book")
 CLOCK = ActorName("clock")
 
 EXPIRY_INTERVAL = SECOND // 2
@@ -78,31 +82,6 @@ ControllerMessage = (
     | Tick
     | Inspect
 )
-
-
-class FlowCounters(msgspec.Struct):
-    """What became of verdicts and flows since the agent started."""
-
-    installed: int = 0
-    executed: int = 0
-    expired: int = 0
-    invalidated: int = 0
-    evicted: int = 0
-    duplicates: int = 0
-    """A verdict for a match that was installed already, or the datapath said so (EEXIST)."""
-    refused: int = 0
-    stale: int = 0
-    """Not installed, as what they depended on changed while their packet waited."""
-    unreachable: int = 0
-    """Outputs to ports that are plugged in nowhere, or on a host without a tunnel."""
-    malformed_rows: int = 0
-    """Rows of the active table that could not be read."""
-    in_pieces: int = 0
-    """Packets that left by more ports than one flow's actions have room for."""
-    lost: int = 0
-    """Flows that the datapath did not have when it was asked."""
-    packets: int = 0
-    octets: int = 0
 
 
 class FlowControllerState(msgspec.Struct):
@@ -214,11 +193,34 @@ class FlowController(LaneActor):
             self._install(context, tags, actions)
         if actions:
             state.counters.executed += 1
-            self.send(NETLINK_BROKER, ExecutePacket(context.raw_key, actions, context.frame))
+            self._execute(context, actions)
+        if context.trace:
+            self._report(context)
         if context.resumed and context.raw_key:
             self.send(
                 PACKET_WORKFLOW, ParkedPacketFinished(context.number, context.raw_key, actions)
             )
+
+    def _execute(self, context: PacketContext, actions: bytes) -> None:
+        """Let a packet go. Of packets that are followed, other hosts are told by the trace bit."""
+        if context.trace:
+            actions = with_trace_bit(actions)
+        self.send(NETLINK_BROKER, ExecutePacket(context.raw_key, actions, context.frame))
+
+    def _report(self, context: PacketContext) -> None:
+        """Tell the trace book how a packet that is followed went on from here."""
+        only_local = context.key.tunnel is not None
+        outputs = []
+        for output in context.outputs:
+            way = self._ways[output.port]
+            outputs.append(
+                TracedOutput(output, way.actions if way.local or not only_local else None)
+            )
+        ended = TraceEnded(
+            context.number, context.trace, context.key, context.reason, bool(context.resumed),
+            tuple(outputs),
+        )  # fmt: skip
+        self.send(TRACE_BOOK, ended)
 
     def _execute_in_pieces(self, context: PacketContext) -> None:
         """Let a packet out by more ports than one flow's actions have room for; make no flow."""
@@ -230,11 +232,11 @@ class FlowController(LaneActor):
                 continue
             step = rewrite(current, output.headers) + way
             if len(actions) + len(step) > MAX_ACTIONS_LENGTH:
-                self.send(NETLINK_BROKER, ExecutePacket(context.raw_key, actions, context.frame))
+                self._execute(context, actions)
                 actions, step = b"", rewrite(context.key, output.headers) + way
             current = output.headers
             actions += step
-        self.send(NETLINK_BROKER, ExecutePacket(context.raw_key, actions, context.frame))
+        self._execute(context, actions)
 
     def _install(self, context: PacketContext, tags: tuple[Tag, ...], actions: bytes) -> None:
         state = self.state

@@ -12,6 +12,7 @@ import msgspec
 from actors.devices import bridge_forwarding
 from actors.devices.bridge_forwarding import MacEntry, MacSeen
 from actors.devices.bridge_view import BridgeView, changed_tags, view_of
+from actors.devices.hop_trace import hop_traced
 from actors.devices.outcome import FLOW_CONTROLLER, Forwarded, after_branch
 from actors.devices.parked_frames import cut_hops
 from actors.devices.port_text import describe_port
@@ -110,6 +111,8 @@ class BridgeActor(LaneActor):
             return
         state = self.state
         outcome, fact = bridge_forwarding.decide(view, state.macs, hop.context, hop.port)
+        if hop.context.trace:
+            self.send(*hop_traced(self.name, hop, outcome))
         if fact is not None:
             self._learn(fact, hop.context.at)
         if type(outcome) is Forwarded:

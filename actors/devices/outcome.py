@@ -58,7 +58,7 @@ def forward(
     return Forwarded(
         PacketContext(
             c.number, c.at, c.raw_key, c.key, headers, c.frame, c.ingress, seen, tags,
-            c.outputs, c.pending, depth, c.hops + 1, c.lifetime, c.reason, c.resumed, c.waited_tags,
+            c.outputs, c.pending, depth, c.hops + 1, c.lifetime, c.reason, c.resumed, c.waited_tags, c.trace,
         ),
         device,
         port,
@@ -78,7 +78,7 @@ def emit(
         PacketContext(
             c.number, c.at, c.raw_key, c.key, c.headers, c.frame, c.ingress, seen, tags,
             (*c.outputs, PortOutput(port, headers)), c.pending, c.depth, c.hops, c.lifetime,
-            c.reason, c.resumed, c.waited_tags,
+            c.reason, c.resumed, c.waited_tags, c.trace,
         )
     )  # fmt: skip
 
@@ -98,7 +98,7 @@ def flood(
         PacketContext(
             c.number, c.at, c.raw_key, c.key, c.headers, c.frame, c.ingress, seen, tags,
             c.outputs + outputs, c.pending + branches, c.depth, c.hops, c.lifetime,
-            c.reason, c.resumed, c.waited_tags,
+            c.reason, c.resumed, c.waited_tags, c.trace,
         )
     )  # fmt: skip
 
@@ -111,7 +111,7 @@ def drop(
     return Dropped(
         PacketContext(
             c.number, c.at, c.raw_key, c.key, c.headers, c.frame, c.ingress, seen, tags,
-            c.outputs, c.pending, c.depth, c.hops, min(c.lifetime, lifetime), reason, c.resumed, c.waited_tags,
+            c.outputs, c.pending, c.depth, c.hops, min(c.lifetime, lifetime), reason, c.resumed, c.waited_tags, c.trace,
         )
     )  # fmt: skip
 
@@ -122,7 +122,7 @@ def consume(context: PacketContext, reason: str) -> Consumed:
     return Consumed(
         PacketContext(
             c.number, c.at, c.raw_key, c.key, c.headers, c.frame, c.ingress, c.seen, c.tags,
-            c.outputs, c.pending, c.depth, c.hops, LIFE_NONE, reason, c.resumed, c.waited_tags,
+            c.outputs, c.pending, c.depth, c.hops, LIFE_NONE, reason, c.resumed, c.waited_tags, c.trace,
         )
     )  # fmt: skip
 
@@ -138,7 +138,7 @@ def after_branch(context: PacketContext) -> tuple[ActorName, Hop | Verdict]:
     return branch.device, Hop(
         PacketContext(
             c.number, c.at, c.raw_key, c.key, branch.headers, c.frame, c.ingress, c.seen, c.tags,
-            c.outputs, c.pending[1:], branch.depth, c.hops + 1, c.lifetime, c.reason, c.resumed, c.waited_tags,
+            c.outputs, c.pending[1:], branch.depth, c.hops + 1, c.lifetime, c.reason, c.resumed, c.waited_tags, c.trace,
         ),
         branch.port,
     )  # fmt: skip

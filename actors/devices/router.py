@@ -12,6 +12,7 @@ import msgspec
 from actors.devices import router_forwarding
 from actors.devices.arp_entries import ArpEntry, ArpTables, Resolution
 from actors.devices.arp_resolution import ArpResolution
+from actors.devices.hop_trace import hop_traced
 from actors.devices.icmp_budget import IcmpBudget
 from actors.devices.outcome import (
     FLOW_CONTROLLER,
@@ -147,6 +148,8 @@ class RouterActor(LaneActor):
                 WaitingRoom.admit(self, hop)
             return
         outcome = router_forwarding.decide(view, self.state.arp, hop.context, hop.port)
+        if hop.context.trace:
+            self.send(*hop_traced(self.name, hop, outcome))
         match outcome:
             case Forwarded():
                 self.send(outcome.device, Hop(outcome.context, outcome.port))

@@ -248,5 +248,5 @@ def _with(context: PacketContext, seen: int, tags: tuple[Tag, ...], reason: str)
     c = context
     return PacketContext(
         c.number, c.at, c.raw_key, c.key, c.headers, c.frame, c.ingress, seen, tags, c.outputs,
-        c.pending, c.depth, c.hops, c.lifetime, reason or c.reason, c.resumed, c.waited_tags,
+        c.pending, c.depth, c.hops, c.lifetime, reason or c.reason, c.resumed, c.waited_tags, c.trace,
     )  # fmt: skip

@@ -36,6 +36,7 @@ from actors.messages.topology import (
     WatchKind,
     WatchObject,
 )
+from actors.messages.traces import TraceAsked, TracesAsked, TraceStopAsked
 
 AnyInput = (
     AgentStarted
@@ -56,6 +57,9 @@ AnyInput = (
     | FaultInjected
     | StopRequested
     | FlowStateRestored
+    | TraceAsked
+    | TraceStopAsked
+    | TracesAsked
 )
 
 AnyOutput = (

@@ -58,6 +58,9 @@ class PacketContext(Struct, frozen=True, gc=False):
     """Input at which it last went on after waiting, 0 if it never waited: what it had read by
     then, the first `waited_tags` of its tags, may have changed behind it."""
     waited_tags: int = 0
+    trace: int = 0
+    """Number of the trace request that wants to know about it, 0 if none does; see
+    actors/messages/traces.py."""
 
 
 class Hop(Struct, frozen=True, gc=False):
