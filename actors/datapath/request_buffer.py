@@ -15,7 +15,7 @@ CHUNK_SIZE: Final = 128 * 1024
 """Bytes: room for the largest frame and its key and actions."""
 CHUNKS: Final = 16
 SEND_AT: Final = 3_100
-"""Bytes gathered that are worth a send: about 20 flow creates, where larger gains little."""
+"""Bytes gathered that are worth a send: about 20 small flow creates; larger gains little."""
 
 _HEADER: Final = struct.Struct("=IHHI")
 _RETRY: Final = frozenset({11, 105})
@@ -32,6 +32,7 @@ class RequestBuffer:
         *,
         chunk_size: int = CHUNK_SIZE,
         chunks: int = CHUNKS,
+        send_at: int = SEND_AT,
     ) -> None:
         self.buffer = bytearray(chunk_size * chunks)
         self.view = memoryview(self.buffer)
@@ -39,40 +40,43 @@ class RequestBuffer:
         self._send = send
         self._failed = failed
         self._chunk_size = chunk_size
+        self._send_at = send_at
         self._free: deque[int] = deque(range(0, chunk_size * chunks, chunk_size))
         self._waiting: deque[tuple[int, int]] = deque()
         self._start = self._free.popleft()
-        self._end = self._start
+        self.end = self._start
+        """Offset in `buffer` of the next request, if it ends at or before `limit`."""
+        self.limit = self._start + chunk_size
 
     def reserve(self, size: int) -> int:
         """Return an offset in `buffer` at which `size` bytes may be written, or -1 if never."""
         if size > self._chunk_size:
             return -1
-        if self._end + size > self._start + self._chunk_size:
+        if self.end + size > self.limit:
             self._finish_chunk()
-        return self._end
+        return self.end
 
     def commit(self, end: int) -> None:
         """Take in a request that was written and ends at `end`."""
-        self._end = end
-        if end - self._start >= SEND_AT:
+        self.end = end
+        if end - self._start >= self._send_at:
             self.flush()
 
     def flush(self) -> None:
         """Send what has gathered."""
         if self._waiting and not self._retry():
             return
-        start, end = self._start, self._end
+        start, end = self._start, self.end
         if end == start:
             return
         error = self._send(self.view[start:end])
         self.sends += 1
         if error == 0:
-            self._end = start
+            self.end = start
         elif error in _RETRY:
             self._finish_chunk()
         else:
-            self._end = start
+            self.end = start
             self._failed(error, self._sequences(start, end))
 
     def discard(self) -> None:
@@ -80,7 +84,7 @@ class RequestBuffer:
         for start, _ in self._waiting:
             self._free.append(start)
         self._waiting.clear()
-        self._end = self._start
+        self.end = self._start
 
     def _retry(self) -> bool:
         """Send the chunks that wait, oldest first; return whether none is left."""
@@ -98,19 +102,20 @@ class RequestBuffer:
 
     def _finish_chunk(self) -> None:
         """Put the current chunk behind those that wait; begin another."""
-        start, end = self._start, self._end
+        start, end = self._start, self.end
         if self._retry() and end > start:
             error = self._send(self.view[start:end])
             self.sends += 1
             if error == 0:
-                self._end = start
+                self.end = start
                 return
         if not self._free:
-            self._end = start
+            self.end = start
             self._failed(105, self._sequences(start, end))
             return
         self._waiting.append((start, end))
-        self._start = self._end = self._free.popleft()
+        self._start = self.end = self._free.popleft()
+        self.limit = self._start + self._chunk_size
 
     def _sequences(self, start: int, end: int) -> tuple[int, ...]:
         """Return the sequence numbers of the messages between two offsets."""
