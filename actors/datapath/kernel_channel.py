@@ -32,7 +32,7 @@ _REPLY_MAX: Final = 1 << 16
 _REPLIES_AT_ONCE: Final = 64
 _UPCALL_MAX: Final = 1 << 17
 """A frame of up to 64 KB, its key, and user data."""
-_FROM_ONE_SOCKET: Final = 32
+_FROM_ONE_SOCKET: Final = 64
 """Upcalls read from one socket before the next has its turn."""
 _SOCKETS_AT_ONCE: Final = 64
 
