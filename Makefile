@@ -6,12 +6,16 @@ READY := $(VENV)/.ready
 # The resolver that writes requirements.lock; not needed otherwise.
 UV_VERSION := 0.13.9
 
+# What follows a pytest that fails: that there is none among TESTS is fine where TESTS was given.
+NONE_CHOSEN := $(if $(TESTS),[ $$? = 5 ],false)
+KERNEL_TESTS := $(BIN)/python -m tests.kernel -- $(TESTS) || $(NONE_CHOSEN)
+
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test quick lint types bench dist lock clean
+.PHONY: help setup demo test test-kernel quick lint types bench dist lock clean
 
 help:  ## Show this list
-	@sed -n 's/^\([a-z]*\):.*  ## /\1\t/p' Makefile | while IFS="$$(printf '\t')" read -r name text; do \
-	    printf '  make %-7s %s\n' "$$name" "$$text"; done
+	@sed -n 's/^\([a-z-]*\):.*  ## /\1\t/p' Makefile | while IFS="$$(printf '\t')" read -r name text; do \
+	    printf '  make %-11s %s\n' "$$name" "$$text"; done
 
 setup: $(READY)  ## Make the virtual environment that the others run in
 
@@ -22,10 +26,15 @@ $(READY): requirements.lock pyproject.toml scripts/setup
 demo: $(READY)  ## Build two hosts with four machines, ping, look at the flows, replay, tear down
 	@$(BIN)/python -m cli.demo examples/two-hosts.yaml
 
-test: $(READY)  ## Run lint, types and every test, those with real namespaces too
-	@scripts/provide-test-tools
+test: $(READY)  ## Run lint, types and every test, with real namespaces and the kernel's datapath
+	@scripts/provide-test-tools $(BIN)/python
 	$(MAKE) --no-print-directory lint types
-	$(BIN)/python -m pytest $(TESTS)
+	$(BIN)/python -m pytest $(TESTS) || $(NONE_CHOSEN); status=$$?; \
+	    { $(KERNEL_TESTS); } && exit $$status
+
+test-kernel: $(READY)  ## Run the tests of the kernel's openvswitch, in a booted kernel if need be
+	@scripts/provide-test-tools $(BIN)/python
+	$(KERNEL_TESTS)
 
 quick: $(READY)  ## Run the tests that need no namespaces
 	$(BIN)/python -m pytest -m "not lab" $(TESTS)

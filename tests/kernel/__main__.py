@@ -35,6 +35,10 @@ def main() -> None:
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, _stop)
     options = _parse(sys.argv[1:])
+    if options.missing:
+        needed = [] if families.have_openvswitch() else uml.missing()
+        sys.stdout.write("".join(f"{package}\n" for package in needed))
+        return
     words = options.words
     if not options.run:
         words = [sys.executable, "-m", "pytest", "--kernel", *words[words[:1] == ["pytest"] :]]
@@ -92,6 +96,9 @@ def _parse(words: Sequence[str]) -> argparse.Namespace:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--boot", choices=("auto", "native", "uml"), default="auto")
+    parser.add_argument(
+        "--missing", action="store_true", help="only print the Debian packages that this lacks here"
+    )
     parser.add_argument("--run", action="store_true", help="run a command instead of pytest")
     parser.add_argument(
         "--timeout", type=_seconds, default=1200.0, metavar="SECONDS", help="for all of it: 1200"

@@ -26,6 +26,11 @@ _FINIT_MODULE: Final = 313
 """The system call's number on x86-64, Debian's one architecture of UML; libc has no name for it."""
 _POWER_OFF: Final = 0x4321FEDC
 _TEMPORARY: Final = Path("/run/tmp")
+_WRITABLE: Final = {
+    "TMPDIR": str(_TEMPORARY),
+    "HYPOTHESIS_STORAGE_DIRECTORY": str(_TEMPORARY / "hypothesis"),
+}
+"""Where to write what would else go to the checkout, which is read-only here."""
 
 
 def main() -> None:
@@ -74,7 +79,7 @@ def _command(wanted: task.Task, out: int, err: int) -> int:
         process = subprocess.Popen(
             wanted.words,
             cwd=wanted.folder,
-            env={**wanted.environment, "TMPDIR": str(_TEMPORARY)},
+            env={**wanted.environment, **_WRITABLE},
             stdin=subprocess.DEVNULL,
             stdout=out,
             stderr=err,

@@ -30,6 +30,8 @@ BOOT_SECONDS: Final = 60.0
 """From start until the modules are in; two seconds are usual, a busy machine needs more."""
 TAIL_LINES: Final = 15
 _LINE_MOST: Final = 4096
+_NOISE: Final = "epollctl add err"
+"""What UML says of each /dev/null that it is given."""
 _HIDEABLE: Final = ("/mnt", "/media", "/srv", "/opt", "/run", "/usr/games")
 """Folders that Linuxes have; one that this run needs nothing of gives its place to our tmpfs."""
 
@@ -133,6 +135,7 @@ class _Streams:
 
     show_console: bool
     tail: deque[str] = field(default_factory=lambda: deque(maxlen=TAIL_LINES))
+    panic: str = ""
     said: list[str] = field(default_factory=list)
     _rest: dict[str, bytes] = field(default_factory=dict)
 
@@ -144,8 +147,14 @@ class _Streams:
             _pass_on(sys.stderr.buffer, data)
         *lines, rest = (self._rest.get(name, b"") + data).split(b"\n")
         self._rest[name] = rest[-_LINE_MOST:]
-        texts = [line.decode(errors="replace").strip() for line in lines]
-        (self.tail if name == "console" else self.said).extend(text for text in texts if text)
+        for line in lines:
+            text = line.decode(errors="replace").strip()
+            if name == "control":
+                self.said.append(text)
+            elif text and not text.startswith(_NOISE):
+                self.tail.append(text)
+                if not self.panic and "panic" in text.lower():
+                    self.panic = f": {text}"
 
 
 def _boot(machine: Machine, program: str, place: Path, environment: Mapping[str, str]) -> int:
@@ -201,9 +210,8 @@ def _follow(selector: selectors.BaseSelector, streams: _Streams, timeout: float)
                 return int(rest)
             if word == task.BROKEN:
                 raise BootError(_with_tail(f"inside the booted kernel: {rest}", streams.tail))
-    panic = [line for line in streams.tail if "panic" in line.lower()]
-    why = f": {panic[0]}" if panic else ""
-    raise BootError(_with_tail(f"the kernel ended before the command{why}", streams.tail))
+    why = f"the kernel ended before the command{streams.panic}"
+    raise BootError(_with_tail(why, streams.tail))
 
 
 def _drain(selector: selectors.BaseSelector, streams: _Streams, seconds: float) -> None:
