@@ -44,7 +44,9 @@ class SharedStoreContract(StoreContract):
         assert store.read(COUNTER) == StoredObject(COUNTER, 301, b"300")
         watcher.wait_for(ObjectChanged(COUNTER, 301, b"300"))
         versions = [event.version for event in watcher.events if isinstance(event, ObjectChanged)]
-        assert versions == list(range(versions[0], 302))
+        assert versions == sorted(set(versions))
+        if self.tells_every_version:
+            assert versions == list(range(versions[0], 302))
 
     def test_watch_follows_writers_in_other_processes(self, store: Store, url: str) -> None:
         watcher = Recorder()

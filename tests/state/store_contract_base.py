@@ -27,6 +27,9 @@ Opener = Callable[[], Store]
 
 
 class StoreFixtures:
+    tells_every_version = True
+    """Whether a watch tells each version of an object that is updated faster than it is read."""
+
     @pytest.fixture
     def url(self) -> str:
         raise NotImplementedError("a backend's test class says where its store is")

@@ -34,6 +34,7 @@ class WatchContract(StoreFixtures):
         store.watch(ObjectWatch(BRIDGE), watcher)
         watcher.wait_complete()
         store.transact((Update(BRIDGE, 1, b"two"),))
+        watcher.wait_for(ObjectChanged(BRIDGE, 2, b"two"))
         store.transact((Create(OTHER_BRIDGE, b"not asked for"),))
         store.transact((Delete(BRIDGE, 2),))
         watcher.wait_for(ObjectChanged(BRIDGE, 0, None))
@@ -64,6 +65,7 @@ class WatchContract(StoreFixtures):
         store.watch(KindWatch("bridge"), watcher)
         watcher.wait_complete()
         store.transact((Create(OTHER_BRIDGE, b"other"),))
+        watcher.wait_for(ObjectChanged(OTHER_BRIDGE, 1, b"other"))
         store.transact((Update(ROUTER, 1, b"not asked for"),))
         store.transact((Delete(BRIDGE, 1),))
         watcher.wait_for(ObjectChanged(BRIDGE, 0, None))
@@ -189,7 +191,7 @@ class WatchContract(StoreFixtures):
             values = [int(put.value) for put in puts if put.owner == owner]
             assert values == list(range(300))
 
-    def test_object_watches_under_load_see_every_version(self, store: Store) -> None:
+    def test_object_watches_under_load_see_the_versions_in_order(self, store: Store) -> None:
         watcher = Recorder()
         store.transact((Create(BRIDGE, b""),))
         store.watch(ObjectWatch(BRIDGE), watcher)
@@ -197,6 +199,9 @@ class WatchContract(StoreFixtures):
         for version in range(1, 501):
             store.transact((Update(BRIDGE, version, b"%d" % version),))
         watcher.wait_for(ObjectChanged(BRIDGE, 501, b"500"))
+        told = [event.version for event in watcher.updates if isinstance(event, ObjectChanged)]
         assert watcher.updates == [
-            ObjectChanged(BRIDGE, version + 1, b"%d" % version) for version in range(1, 501)
+            ObjectChanged(BRIDGE, version, b"%d" % (version - 1)) for version in sorted(set(told))
         ]
+        if self.tells_every_version:
+            assert told == list(range(2, 502))

@@ -44,7 +44,6 @@ def test_memory_stores_are_shared_by_name_while_someone_has_them_open() -> None:
 @pytest.mark.parametrize(
     ("url", "complaint"),
     [
-        ("zookeeper://zk1:2181/ayatori", "no ZooKeeper store yet"),
         ("etcd://there", "unknown kind of store.*sqlite:///.*memory:"),
         ("/var/lib/store.db", "unknown kind of store"),
         ("", "unknown kind of store"),

@@ -73,7 +73,7 @@ class ObjectChanged(Struct, frozen=True):
 class EntryPut(Struct, frozen=True):
     """`owner` says that in `table`, `key` is `value`.
 
-    `seq` orders all puts into the store: of several owners' entries for one key the one with the
+    `seq` orders all puts into the table: of several owners' entries for one key the one with the
     highest `seq` counts. Persistent entries (owner "") have seq 0 and rank lowest.
     """
 
@@ -182,8 +182,10 @@ class Store(Protocol):
         """Deliver what is there, then SnapshotComplete, then every change in order, none missed.
 
         Changes of one transaction arrive in one call of `listener` per watch. A listener that
-        falls far behind is told the difference instead of every change between. Returns a
-        function that ends the watch. Raises StoreError.
+        falls behind (with SQLite: far behind) is told the difference instead of every change
+        between: an object's last version for several, and a transaction in parts if changes rain
+        without pause. Of a table's entries each put and removal is told while the connection
+        lasts. Returns a function that ends the watch. Raises StoreError.
         """
         ...
 

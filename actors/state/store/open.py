@@ -9,7 +9,10 @@ from actors.state.store.sqlite.delivery import Report
 from actors.state.store.sqlite.place import FilePlace, MemoryPlace
 from actors.state.store.sqlite.store import SqliteStore
 
-_KNOWN = "sqlite:///relative/path, sqlite:////absolute/path or memory:NAME"
+_KNOWN = (
+    "sqlite:///relative/path, sqlite:////absolute/path, memory:NAME"
+    " or zookeeper://host:port,host:port/root"
+)
 
 _log = logging.getLogger("ayatori.store")
 
@@ -25,7 +28,7 @@ def open_store(
 
     `report(message, cause)` is called on the store's thread when a listener raised or the store
     could not be read there (which is tried again); by default it goes to the log `ayatori.store`.
-    `log_bounds` says how many changes are kept for watchers that lag.
+    `log_bounds` says how many changes SQLite keeps for watchers that lag.
     Raises StoreError.
     """
     bounds = log_bounds or LogBounds()
@@ -40,5 +43,13 @@ def open_store(
             raise StoreError(f"{url}: a name is missing, as in memory:test")
         return SqliteStore(url, MemoryPlace(url, rest), report, bounds)
     if colon and scheme == "zookeeper":
-        raise StoreError(f"{url}: this version has no ZooKeeper store yet; use {_KNOWN}")
+        return _open_zookeeper(url, report)
     raise StoreError(f"{url}: unknown kind of store; use {_KNOWN}")
+
+
+def _open_zookeeper(url: str, report: Report) -> Store:
+    # A machine whose store is SQLite pays nothing for the client: commands start quickly.
+    from actors.state.store.zookeeper.address import parse_address  # noqa: PLC0415
+    from actors.state.store.zookeeper.store import ZookeeperStore  # noqa: PLC0415
+
+    return ZookeeperStore(parse_address(url), report)

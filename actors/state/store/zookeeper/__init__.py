@@ -1,0 +1,1 @@
+"""The ZooKeeper store: one topology over many hosts (docs/decisions/0006-zookeeper-store.md)."""

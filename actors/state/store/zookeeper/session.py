@@ -1,0 +1,227 @@
+"""ZookeeperSession: an owner's lease, a session of ZooKeeper's with a connection of its own.
+
+Its entries are ephemeral: the server removes them when it has not heard of this process for the
+lease's time. kazoo keeps ZooKeeper's session alive by itself; a thread of this one's ends it when
+the owner has not renewed the lease, so that a process whose owner hangs loses its entries, too.
+"""
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Final
+
+from kazoo.exceptions import KazooException, NoNodeError
+from kazoo.protocol import serialization as wire
+
+from actors.state.store.interface import EntryPut, SessionLost, StoreError
+from actors.state.store.zookeeper.connection import CALL_SECONDS, Connection, Ended, Unknown
+from actors.state.store.zookeeper.entries import checked_entry_name
+from actors.state.store.zookeeper.folders import Folders
+from actors.state.store.zookeeper.layout import LAST_SEQ, Layout, entry_name, seq_of
+from actors.state.store.zookeeper.table_scope import current_entries
+
+_EPHEMERAL_SEQUENTIAL: Final = 3  # CreateMode
+_RENEWALS: Final = 3
+"""How often a put makes folders or looks up its own entries anew before it gives up."""
+
+
+class ZookeeperSession:
+    """See Session in the store's interface."""
+
+    def __init__(
+        self,
+        url: str,
+        owner: str,
+        ttl: float,
+        connection: Connection,
+        layout: Layout,
+        folders: Folders,
+        on_close: Callable[["ZookeeperSession"], None],
+    ) -> None:
+        """Take over an open connection whose mark is set, and begin the lease."""
+        self._url = url
+        self._owner = owner
+        self._ttl = ttl
+        self._connection = connection
+        self._layout = layout
+        self._folders = folders
+        self._on_close = on_close
+        self._lock = threading.Lock()
+        self._own: dict[tuple[str, bytes], EntryPut] = {}
+        self._doubtful: set[str] = (
+            set()
+        )  # tables in which a call may have changed more than is known
+        self._wake = threading.Condition()
+        self._ended = False
+        self._busy = 0
+        self._deadline = time.monotonic() + ttl
+        self._thread = threading.Thread(
+            target=self._watch_lease, name=f"lease {owner}", daemon=True
+        )
+        connection.when_ended(self._lose)
+        self._thread.start()
+
+    @property
+    def ended(self) -> bool:
+        """Whether it has ended, by whatever cause."""
+        return self._ended
+
+    @property
+    def owner(self) -> str:
+        """The name given to open_session."""
+        return self._owner
+
+    def put(self, table: str, key: bytes, value: bytes) -> int:
+        """Set this owner's entry; return its seq. Raises SessionLost, StoreError."""
+        name = checked_entry_name(self._url, table, key, value, self._owner)
+        folder = self._layout.table(table)
+        with self._lease(), self._lock:
+            before = self._own.get((table, key))
+            for _ in range(_RENEWALS):
+                if table in self._doubtful:
+                    self._look_up(table)
+                    found = self._own.get((table, key))
+                    if found is not None and found != before and found.value == value:
+                        return found.seq  # it was carried out, and only the answer was lost
+                try:
+                    seq = self._exchange(table, key, f"{folder}/{name}")
+                except Unknown:
+                    self._doubtful.add(table)
+                    continue
+                if seq is not None:
+                    self._own[table, key] = EntryPut(table, key, value, self._owner, seq)
+                    return seq
+            raise StoreError(f"{self._url}: cannot put into table {table}: it keeps changing")
+
+    def remove(self, table: str, key: bytes, seq: int | None = None) -> bool:
+        """Remove this owner's entry; tell if it was there. Raises SessionLost, StoreError."""
+        with self._lease(), self._lock:
+            if table in self._doubtful:
+                self._look_up(table)
+            known = self._own.get((table, key))
+            if known is None or (seq is not None and known.seq != seq):
+                return False
+            try:
+                # Sent again, it finds nothing of that seq: one number is given out once.
+                self._connection.call(
+                    wire.Delete(self._path(known), -1), again=True, expected=(NoNodeError,)
+                )
+            except NoNodeError:
+                pass
+            except Unknown:
+                self._doubtful.add(table)
+                raise
+            del self._own[table, key]
+            return True
+
+    def keep_alive(self) -> None:
+        """Renew the lease. Raises SessionLost, StoreError."""
+        with self._lease():
+            mark = self._layout.session(self._owner)
+            if self._connection.call(wire.Exists(mark, None), again=True) is None:
+                self._lose()
+                raise self._loss()
+            with self._wake:
+                self._deadline = time.monotonic() + self._ttl
+
+    def close(self) -> None:
+        """End the session; do nothing if it ended already."""
+        self._on_close(self)
+
+    def end(self) -> None:
+        """Close the connection, with which the entries go."""
+        self._lose()
+        if threading.current_thread() is not self._thread:
+            self._thread.join()
+
+    def _exchange(self, table: str, key: bytes, path: str) -> int | None:
+        """Create an entry and delete its predecessor in one step; None: try again.
+
+        Created first, for a watcher's sake: the creation says what it replaces.
+        """
+        known = self._own.get((table, key))
+        folder = self._layout.table(table)
+        requests: list[object] = [wire.Create(path, b"", self._folders.acl, _EPHEMERAL_SEQUENTIAL)]
+        if known is not None:
+            requests.append(wire.Delete(self._path(known), -1))
+        self._folders.ensure((folder,))
+        results = self._connection.call(wire.Transaction(tuple(requests)), again=False)
+        errors = [result for result in results if isinstance(result, KazooException)]
+        if not errors:
+            seq = seq_of(results[0])
+            if seq > LAST_SEQ:
+                raise StoreError(
+                    f"{self._url}: ZooKeeper has no numbers left for table {table}: remove"
+                    f" {folder} while no agent uses it"
+                )
+            return seq
+        if not any(isinstance(error, NoNodeError) for error in errors):
+            raise StoreError(f"{self._url}: ZooKeeper refuses: {errors[0]!r}")
+        # Somebody removed the folder, or the predecessor.
+        self._folders.renew((folder,))
+        self._doubtful.add(table)
+        return None
+
+    def _look_up(self, table: str) -> None:
+        """Learn what this owner's entries in a table are."""
+        folder = self._layout.table(table)
+        self._connection.call(wire.Sync(folder), again=True)
+        try:
+            names = self._connection.call(
+                wire.GetChildren(folder, None), again=True, expected=(NoNodeError,)
+            )
+        except NoNodeError:
+            names = []
+        found = current_entries(table, names)[0].values()
+        self._own = {address: e for address, e in self._own.items() if address[0] != table}
+        self._own |= {(table, e.key): e for e in found if e.owner == self._owner}
+        self._doubtful.discard(table)
+
+    def _path(self, entry: EntryPut) -> str:
+        name = entry_name(entry.key, entry.value, entry.owner)
+        return f"{self._layout.table(entry.table)}/{name}{entry.seq - 1:010d}"
+
+    @contextmanager
+    def _lease(self) -> Iterator[None]:
+        """Have the lease last as long as the call does."""
+        with self._wake:
+            if self._ended:
+                raise self._loss()
+            self._busy += 1
+        try:
+            yield
+        except Ended as error:
+            raise self._loss() from error
+        except SessionLost:
+            raise
+        except StoreError as error:
+            if self.ended:
+                raise self._loss() from error
+            raise
+        finally:
+            with self._wake:
+                self._busy -= 1
+                self._wake.notify_all()
+
+    def _loss(self) -> SessionLost:
+        return SessionLost(
+            f"the session of {self._owner} has ended: its lease ran out, or it was closed or replaced"
+        )
+
+    def _lose(self) -> None:
+        with self._wake:
+            self._ended = True
+            self._wake.notify_all()
+
+    def _watch_lease(self) -> None:
+        """Wait for the end of the lease, then close the connection."""
+        with self._wake:
+            while not self._ended:
+                left = self._deadline - time.monotonic()
+                if left > 0 or self._busy:
+                    # A call that waits for the connection bounds itself.
+                    self._wake.wait(max(left, 0.0) if not self._busy else CALL_SECONDS)
+                else:
+                    self._ended = True
+        self._connection.close()
