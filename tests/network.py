@@ -49,7 +49,6 @@ from tests.network_store import MemoryStore, StoreEnd
 
 START = Nanoseconds(1_700_000_000 * SECOND)
 TICK = SECOND // 4
-TUNNEL_LINK = "ayatori-vxlan"
 MOST_EVENTS = 100_000
 
 
@@ -82,10 +81,10 @@ class Tape:
 class HostEnd:
     """One host: its lane, its datapath, its end of the store."""
 
-    def __init__(self, network: "Network", name: str, address: IpAddress | None) -> None:
+    def __init__(self, network: "Network", name: str, addresses: frozenset[IpAddress]) -> None:
         self.network = network
         self.name = name
-        self.address = address
+        self.addresses = addresses
         self.settings = msgspec.structs.replace(
             network.settings, host=HostId(stable_id("host", name)), name=name
         )
@@ -193,11 +192,10 @@ class HostEnd:
         self.give(ActorName("netlink-broker"), failed)
 
     def _frame_out(self, link: str, frame: bytes, tunnel: TunnelKey | None) -> None:
-        if link != TUNNEL_LINK:
+        if tunnel is None:
             self.network.frames.setdefault(link, []).append(frame)
-            return
-        assert tunnel is not None
-        self.network.events.append(lambda: self.network.tunnel(frame, tunnel))
+        else:
+            self.network.events.append(lambda: self.network.tunnel(frame, tunnel, link))
 
     def _crashed(self, actor: ActorName, error: BaseException, trace: str) -> None:
         self.network.crashes.append((self.name, actor, repr(error), trace))
@@ -235,11 +233,6 @@ class Network:
         self._requests = 0
         self.store.apply(text)
         document = parse_document(text, "test.yaml")
-        addresses = {
-            host: address
-            for zone in document.tunnel_zones.values()
-            for host, address in zone.members.items()
-        }
         bound = [
             (port.host, port.interface)
             for each in compile_document(document)
@@ -249,7 +242,9 @@ class Network:
         ]
         names = {stable_id("host", name): name for name in document_hosts(document)}
         for name in names.values():
-            self.hosts[name] = HostEnd(self, name, addresses.get(name))
+            members = [zone.members for zone in document.tunnel_zones.values()]
+            addresses = frozenset(each[name] for each in members if name in each)
+            self.hosts[name] = HostEnd(self, name, addresses)
         for host, interface in bound:
             self.hosts[names[host]].links[interface] = self.next_index()
 
@@ -316,11 +311,10 @@ class Network:
         host.collect()
         self.settle()
 
-    def tunnel(self, frame: bytes, outer: TunnelKey) -> None:
-        """Carry a frame over the underlay."""
+    def tunnel(self, frame: bytes, outer: TunnelKey, link: str = "ayatori-vxlan") -> None:
+        """Carry a frame over the underlay to the tunnel port of that name, if it is there."""
         for host in self.hosts.values():
-            if host.address == outer.dst:
-                host.datapath.enter(TUNNEL_LINK, frame, outer)
+            if outer.dst in host.addresses and host.datapath.enter(link, frame, outer):
                 host.collect()
 
     def apply(self, text: str) -> None:

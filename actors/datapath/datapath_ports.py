@@ -3,7 +3,7 @@
 Owns which interface is which datapath port, and this host's tunnel keys. Receives the host's
 bindings, its links, tunnel zones, and what became of port requests. Publishes plugged ports in
 the active table and tells those who forward and the flow-state replicator of them. Plans in
-port_plan.py.
+port_plan.py and tunnel_ports.py.
 """
 
 from typing import assert_never
@@ -21,6 +21,18 @@ from actors.datapath.port_plan import (
     Unplug,
     plan,
 )
+from actors.datapath.tunnel_ports import (
+    AddTunnel,
+    ForgetTunnel,
+    RemoveTunnel,
+    TunnelPort,
+    peers_of,
+    plan_tunnels,
+    type_of,
+    udp_port_of,
+    usable_tunnels,
+    wanted_types,
+)
 from actors.host import HostSettings
 from actors.lane import Lane
 from actors.lane_actor import LaneActor
@@ -28,7 +40,6 @@ from actors.messages.flows import (
     LocalPort,
     LocalPortsChanged,
     PortPluggedIn,
-    TunnelPeer,
     TunnelPeersChanged,
 )
 from actors.messages.netlink import (
@@ -46,9 +57,9 @@ from actors.messages.tables import DisownRow, OwnRow
 from actors.messages.time import Tick, WakeMe
 from actors.messages.topology import Configured, Link, LinksChanged, LinksChanged1, Subscribe
 from actors.state.tables import ACTIVE_TABLE, ActivePort, encode_active
-from actors.state.topology import Binding, Host, TunnelZone
+from actors.state.topology import TUNNEL_LINKS, Binding, Host, TunnelType, TunnelZone
 from actors.tunnel_key import choose_number
-from actors.values import SECOND, ActorName, DatapathPort, Nanoseconds, PortId, format_ip
+from actors.values import SECOND, ActorName, Nanoseconds, PortId, format_ip
 
 FLOW_CONTROLLER = ActorName("flow-controller")
 PACKET_WORKFLOW = ActorName("packet-workflow")
@@ -58,7 +69,6 @@ STATE_TABLES = ActorName("state-tables")
 TOPOLOGY_WATCHER = ActorName("topology-watcher")
 CLOCK = ActorName("clock")
 
-TUNNEL_LINK = "ayatori-vxlan"
 RETRY_INTERVAL = SECOND
 
 PortsMessage = (
@@ -85,8 +95,7 @@ class PortsState(msgspec.Struct):
     connected: bool = False
     plugged: dict[str, Plugged] = msgspec.field(default_factory=dict)
     keys: dict[int, PortId] = msgspec.field(default_factory=dict)
-    tunnel_port: DatapathPort | None = None
-    tunnel_asked: bool = False
+    tunnels: dict[TunnelType, TunnelPort] = msgspec.field(default_factory=dict)
     settled: bool = False
     refusals: dict[str, int] = msgspec.field(default_factory=dict)
 
@@ -114,7 +123,6 @@ class DatapathPorts(LaneActor):
 
     def on_receive(self, message: PortsMessage) -> None:
         """Handle one message."""
-        state = self.state
         match message:
             case Configured():
                 self._configured(message)
@@ -129,11 +137,9 @@ class DatapathPorts(LaneActor):
             case PortRefused():
                 self._refused(message)
             case PortRemoved():
-                if message.link in state.plugged:
-                    self._forget(message.link)
+                self._removed(message.link)
             case Tick():
-                if state.connected and state.tunnel_port is None:
-                    self._want_tunnel_port()
+                pass  # what failed is tried again by the plan
             case Inspect():
                 self.send(
                     message.requester, Inspected(message.request, self.name, self._describe())
@@ -160,8 +166,6 @@ class DatapathPorts(LaneActor):
         self.send(FLOW_CONTROLLER, changed)
         self.send(PACKET_WORKFLOW, changed)
         self.send(REPLICATOR, changed)
-        if state.connected:
-            self._want_tunnel_port()
 
     def _links_changed(self, message: LinksChanged) -> None:
         take_links(self.state.links, self._link_names, message)
@@ -169,6 +173,8 @@ class DatapathPorts(LaneActor):
 
     def _carry_out_plan(self) -> None:
         state = self.state
+        if state.connected:
+            self._carry_out_tunnel_plan()
         if not (state.connected and state.host_known and state.links_known):
             return
         for step in plan(state.bindings, state.links, state.plugged, self.lane.now):
@@ -195,12 +201,25 @@ class DatapathPorts(LaneActor):
                 case _:
                     assert_never(step)
 
-    def _want_tunnel_port(self) -> None:
+    def _carry_out_tunnel_plan(self) -> None:
         state = self.state
-        if state.tunnel_port is None and not state.tunnel_asked and state.zones:
-            state.tunnel_asked = True
-            udp_port = self.host.tunnel_udp_port
-            self.send(NETLINK_BROKER, AddTunnelPort(self.name, TUNNEL_LINK, udp_port))
+        wanted = wanted_types(self.host, state.zones)
+        for step in plan_tunnels(wanted, state.tunnels, self.lane.now):
+            kind, link = step.type, TUNNEL_LINKS[step.type]
+            match step:
+                case AddTunnel():
+                    state.tunnels[kind] = TunnelPort("adding")
+                    udp_port = udp_port_of(self.host, kind)
+                    self.send(NETLINK_BROKER, AddTunnelPort(self.name, link, kind, udp_port))
+                case RemoveTunnel():
+                    port = state.tunnels[kind]
+                    port.status = "removing"
+                    self._tell()
+                    self.send(NETLINK_BROKER, RemovePort(self.name, link, port.number))
+                case ForgetTunnel():
+                    del state.tunnels[kind]
+                case _:
+                    assert_never(step)
 
     # --- what became of it --------------------------------------------------------------------
 
@@ -209,18 +228,17 @@ class DatapathPorts(LaneActor):
         for port in state.plugged.values():
             self._withdraw(port)
         state.plugged.clear()
-        state.tunnel_port = None
-        state.tunnel_asked = False
+        state.tunnels.clear()
         state.connected = message.connected
         self._tell()
-        if state.connected:
-            self._want_tunnel_port()
 
     def _added(self, message: PortAdded) -> None:
         state = self.state
-        if message.link == TUNNEL_LINK:
-            state.tunnel_port = message.number
-            self._tell()
+        kind = type_of(message.link)
+        if kind is not None:
+            if kind in state.tunnels:
+                state.tunnels[kind] = TunnelPort("plugged", message.number)
+                self._tell()
             return
         port = state.plugged.get(message.link)
         if port is None or port.status != "adding":
@@ -234,16 +252,22 @@ class DatapathPorts(LaneActor):
         if name in state.refusals or len(state.refusals) < 1000:
             state.refusals[name] = state.refusals.get(name, 0) + 1
         retry_at = Nanoseconds(self.lane.now + RETRY_INTERVAL)
-        if message.link == TUNNEL_LINK:
-            state.tunnel_asked = False
+        kind = type_of(message.link)
+        if kind is not None:
+            if kind in state.tunnels:
+                state.tunnels[kind] = TunnelPort("failed", retry_at=retry_at)
         elif message.link in state.plugged:
             port = state.plugged[message.link]
             port.status = "failed"
             port.retry_at = retry_at
         self.send(CLOCK, WakeMe(self.name, retry_at))
 
-    def _forget(self, link: str) -> None:
-        del self.state.plugged[link]
+    def _removed(self, link: str) -> None:
+        kind = type_of(link)
+        if kind is None:
+            self.state.plugged.pop(link, None)
+        else:
+            self.state.tunnels.pop(kind, None)
 
     # --- telling others -----------------------------------------------------------------------
 
@@ -271,7 +295,7 @@ class DatapathPorts(LaneActor):
     def _tell(self) -> None:
         state = self.state
         local = tuple(_local_port(port) for port in state.plugged.values() if port.active)
-        changed = LocalPortsChanged(local, state.tunnel_port)
+        changed = LocalPortsChanged(local, usable_tunnels(state.tunnels))
         self.send(FLOW_CONTROLLER, changed)
         self.send(PACKET_WORKFLOW, changed)
         self.send(REPLICATOR, changed)
@@ -283,7 +307,7 @@ class DatapathPorts(LaneActor):
             return
         if any(port.status == "adding" for port in state.plugged.values()):
             return
-        if state.zones and state.tunnel_port is None:
+        if any(port.status != "plugged" for port in state.tunnels.values()):
             return
         state.settled = True
         self.emit(PortsSettled())
@@ -303,11 +327,20 @@ class DatapathPorts(LaneActor):
                     }
                     for port in state.plugged.values()
                 ],
-                "tunnel_port": state.tunnel_port,
+                "tunnels": [
+                    {
+                        "type": kind,
+                        "interface": TUNNEL_LINKS[kind],
+                        "status": port.status,
+                        "number": port.number,
+                    }
+                    for kind, port in state.tunnels.items()
+                ],
                 "peers": [
                     {
                         "id": peer.host,
                         "host": peer.host_name,
+                        "type": peer.type,
                         "local": format_ip(peer.local),
                         "remote": format_ip(peer.remote),
                     }
@@ -335,18 +368,3 @@ def _local_port(port: Plugged) -> LocalPort:
         port.number,
         port.tunnel_key,
     )
-
-
-def peers_of(host: HostSettings, zones: dict[str, TunnelZone]) -> tuple[TunnelPeer, ...]:
-    """Return how each host of a shared zone is reached; the first zone by name counts."""
-    peers: dict[str, TunnelPeer] = {}
-    for zone in sorted(zones.values(), key=lambda z: z.name):
-        own = [m.address for m in zone.members if m.host == host.host]
-        if not own:
-            continue
-        for member in zone.members:
-            if member.host != host.host and member.host not in peers:
-                peers[member.host] = TunnelPeer(
-                    member.host, member.host_name, own[0], member.address
-                )
-    return tuple(peers.values())

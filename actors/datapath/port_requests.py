@@ -4,7 +4,7 @@ Part of the netlink broker's actor: it changes the actor's `pending`. A creation
 refuses since the port is there already is looked up: the reply that said so may have been lost.
 """
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import msgspec
 
@@ -19,6 +19,7 @@ from actors.messages.netlink import (
     PortRemoved,
     RemovePort,
 )
+from actors.state.topology import TunnelType
 from actors.values import SECOND, ActorName, DatapathPort, Nanoseconds
 
 if TYPE_CHECKING:
@@ -31,6 +32,12 @@ GONE = frozenset({2, 19, 6})
 
 TAKEN = frozenset({16, 17})
 """EBUSY, EEXIST: a port of this name is there."""
+
+_TUNNEL_TYPES: Final[dict[TunnelType, int]] = {
+    "vxlan": c.OVS_VPORT_TYPE_VXLAN,
+    "geneve": c.OVS_VPORT_TYPE_GENEVE,
+    "gre": c.OVS_VPORT_TYPE_GRE,
+}
 
 
 class PendingRequest(msgspec.Struct, frozen=True):
@@ -58,7 +65,7 @@ class PortRequests:
             broker.send(message.requester, PortRefused(message.link, ENODEV))
             return
         if isinstance(message, AddTunnelPort):
-            kind, udp_port = c.OVS_VPORT_TYPE_VXLAN, message.udp_port
+            kind, udp_port = _TUNNEL_TYPES[message.type], message.udp_port
         else:
             kind, udp_port = c.OVS_VPORT_TYPE_NETDEV, None
         body = NewVport(state.datapath, kind, message.link, (state.upcall_pid,), dst_port=udp_port)

@@ -3,6 +3,7 @@
 from msgspec import Struct
 
 from actors.messages.stored import Input, Output
+from actors.state.topology import TunnelType
 from actors.values import ActorName, DatapathPort, Nanoseconds
 
 
@@ -57,11 +58,13 @@ class AddPort(Struct, frozen=True):
 
 
 class AddTunnelPort(Struct, frozen=True):
-    """Create a VXLAN vport on UDP port `udp_port` and answer likewise."""
+    """Create a tunnel vport and answer likewise."""
 
     requester: ActorName
     link: str
-    udp_port: int
+    type: TunnelType
+    udp_port: int | None
+    """None for GRE, which has its own IP protocol."""
 
 
 class RemovePort(Struct, frozen=True):
