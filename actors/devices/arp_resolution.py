@@ -270,13 +270,19 @@ class ArpResolution:
             self._forget(port, address, entry)
         self._router.state.arp.pop(port, None)
 
-    def retry_all(self, at: Nanoseconds) -> None:
-        """Simulate all who wait again: the configuration has changed under them."""
+    def retry(self, at: Nanoseconds, ports: frozenset[PortId] | None = None) -> None:
+        """Simulate those who wait (by one of `ports`) again: their way has changed under them."""
         state = self._router.state
-        resolutions, state.resolutions = state.resolutions, {}
-        state.parked = 0
-        for resolution in resolutions.values():
+        chosen = {
+            name: resolution
+            for name, resolution in state.resolutions.items()
+            if ports is None or resolution.port in ports
+        }
+        for name, resolution in chosen.items():
+            del state.resolutions[name]
+            state.parked -= len(resolution.waiting)
+        for resolution in chosen.values():
             for hop in resolution.waiting:
                 self._router.on_receive(resumed(hop, self._router.lane.inputs))
-        if resolutions:
+        if chosen:
             self._arm(at)

@@ -1,8 +1,9 @@
 """Router: a virtual router, one actor a router.
 
 Owns its routes, an ARP table per port, and the packets that wait for a MAC. Receives packets
-(`Hop`), its configuration, and rows of the shared ARP tables. Sends packets on, frames of its own
-(ARP, ICMP), rows it learned, and tags to invalidate. Decides in router_forwarding.py.
+(`Hop`), its configuration, rows of the shared ARP tables, and which of its exterior ports some host
+has active: routes by the others are not in use. Sends packets on, frames of its own (ARP, ICMP),
+rows it learned, and tags to invalidate. Decides in router_forwarding.py.
 """
 
 from typing import Any, assert_never
@@ -25,6 +26,7 @@ from actors.devices.outcome import (
     drop,
 )
 from actors.devices.parked_frames import cut_hops
+from actors.devices.port_activity import PortActivity
 from actors.devices.port_text import describe_port
 from actors.devices.router_forwarding import (
     SEEN_BY_ICMP_RULES,
@@ -34,6 +36,7 @@ from actors.devices.router_forwarding import (
     Rejected,
 )
 from actors.devices.router_view import RouterPort, RouterView, changed_tags, view_of
+from actors.devices.routing_table import RouteEntry, changed_route_tags
 from actors.devices.waiting_room import WaitingRoom
 from actors.host import HostSettings
 from actors.lane import Lane
@@ -48,7 +51,7 @@ from actors.messages.topology import Configured, Subscribe
 from actors.packets.arp import gratuitous_arp
 from actors.packets.icmp import icmp_error, may_answer_with_error
 from actors.packets.rewrite import frame_with
-from actors.state.tables import arp_table
+from actors.state.tables import ACTIVE_TABLE, arp_table
 from actors.state.topology import Router
 from actors.tags import device_tag
 from actors.values import ActorName, DeviceId, Nanoseconds, PortId, format_ip, format_mac
@@ -67,6 +70,9 @@ class RouterState(msgspec.Struct):
 
     config: Router | None = None
     known: bool = False
+    """Whether the store has answered, about the exterior ports too; until then packets wait."""
+    active: dict[PortId, bool] = msgspec.field(default_factory=dict)
+    """Of the exterior ports that were told of: whether some host has them active."""
     arp: ArpTables = msgspec.field(default_factory=dict)
     resolutions: dict[str, Resolution] = msgspec.field(default_factory=dict)
     parked: int = 0
@@ -90,6 +96,7 @@ class RouterActor(LaneActor):
         self.host = host
         self.view: RouterView | None = None
         self.resolution = ArpResolution(self)
+        self.activity = PortActivity(self)
 
     def boot(self) -> None:
         """Ask for the configuration; the ARP tables follow from its ports."""
@@ -109,7 +116,9 @@ class RouterActor(LaneActor):
 
     def restored(self) -> None:
         """Rebuild the view of the configuration."""
-        self.view = None if self.state.config is None else view_of(self.state.config)
+        state = self.state
+        config = state.config if state.known else None
+        self.view = None if config is None else view_of(config, self.activity.active)
 
     def on_receive(self, message: RouterMessage) -> None:
         """Handle one message."""
@@ -117,7 +126,10 @@ class RouterActor(LaneActor):
             case Hop():
                 self._simulate(message)
             case RowsChanged():
-                self.resolution.merge_rows(message)
+                if message.table == ACTIVE_TABLE:
+                    self.activity.changed(message)
+                else:
+                    self.resolution.merge_rows(message)
             case TagHeld():
                 self.resolution.flows_use(message.tag, held=True)
             case TagReleased():
@@ -228,14 +240,16 @@ class RouterActor(LaneActor):
     def _configure(self, message: Configured) -> None:
         state = self.state
         new = message.config if isinstance(message.config, Router) else None
-        old = state.config
+        old, routes = state.config, self.routes()
         state.config = new
-        state.known = True
+        self.activity.follow(old, new)
+        was_known = state.known
+        state.known = self.activity.all_told or (state.known and old is not None)
         self.restored()
-        if old is None or new is None:
+        if old is None or new is None or state.known != was_known:
             tags: tuple[Any, ...] = (device_tag(self.id),)
         else:
-            tags = changed_tags(old, new)
+            tags = changed_tags(old, new, routes, self.routes())
         if tags:
             self.send(FLOW_CONTROLLER, InvalidateTags(tags))
         before = {} if old is None else {port.id: port for port in old.ports}
@@ -249,9 +263,31 @@ class RouterActor(LaneActor):
         for port_id in after:
             if port_id not in before:
                 self.send(STATE_TABLES, SubscribeTable(self.name, arp_table(port_id)))
+        if state.known:
+            WaitingRoom.release(self)
+            self.resolution.retry(message.at)
+            self._announce(message.at)
+
+    def routes(self) -> tuple[RouteEntry, ...]:
+        """Return the routes that are in use."""
+        return () if self.view is None else self.view.routes.entries
+
+    def begin(self, at: Nanoseconds) -> None:
+        """Go to work: all that was waited for is known."""
+        self.state.known = True
+        self.restored()
+        self.send(FLOW_CONTROLLER, InvalidateTags((device_tag(self.id),)))
         WaitingRoom.release(self)
-        self.resolution.retry_all(message.at)
-        self._announce(message.at)
+        self._announce(at)
+
+    def ports_turned(self, inactive: frozenset[PortId], at: Nanoseconds) -> None:
+        """Take in that ports turned active or (those) inactive: the routes by them come or go."""
+        routes = self.routes()
+        self.restored()
+        tags = changed_route_tags(self.id, routes, self.routes())
+        if tags:
+            self.send(FLOW_CONTROLLER, InvalidateTags(tags))
+        self.resolution.retry(at, inactive)
 
     def _announce(self, at: Nanoseconds) -> None:
         """Tell the link about the router's address when its port turns active (RFC 5227 3)."""

@@ -1,8 +1,16 @@
 """A router's configuration in the shape that forwarding wants it, and what a change touches."""
 
+from collections.abc import Container
+
 from msgspec import Struct
 
-from actors.devices.routing_table import RoutingTable, changed_route_tags, entries_of
+from actors.devices.routing_table import (
+    RouteEntry,
+    RoutingTable,
+    changed_route_tags,
+    entries_of,
+    is_exterior,
+)
 from actors.state.topology import Port, Router
 from actors.tags import device_tag, port_tag
 from actors.values import (
@@ -48,8 +56,11 @@ class RouterView(Struct, frozen=True):
     routes: RoutingTable
 
 
-def view_of(config: Router) -> RouterView:
-    """Build the view of a configuration. Ports without MAC and address are left out."""
+def view_of(config: Router, active: Container[PortId]) -> RouterView:
+    """Build the view of a configuration, given the exterior ports that some host has active.
+
+    Ports without MAC and address are left out.
+    """
     ports = {}
     for port in config.ports:
         seen = _port_view(port)
@@ -66,7 +77,7 @@ def view_of(config: Router) -> RouterView:
             for port in ports.values()
             if port.interface.length < 31
         },
-        RoutingTable(config.id, entries_of(config)),
+        RoutingTable(config.id, entries_of(config, active)),
     )
 
 
@@ -83,7 +94,7 @@ def _port_view(port: Port) -> RouterPort | None:
         port.address,
         first,
         first + (1 << (32 - network.length)) - 1,
-        peer is None and port.host is not None,
+        is_exterior(port),
         None if peer is None else ActorName(f"{peer.kind}/{peer.device}"),
         None if peer is None else peer.port,
         None if peer is None or peer.address is None else peer.address.address,
@@ -92,7 +103,9 @@ def _port_view(port: Port) -> RouterPort | None:
     )
 
 
-def changed_tags(old: Router, new: Router) -> tuple[Tag, ...]:
+def changed_tags(
+    old: Router, new: Router, routes: tuple[RouteEntry, ...], new_routes: tuple[RouteEntry, ...]
+) -> tuple[Tag, ...]:
     """Return the tags of flows that the change may concern, and of no others."""
     tags: list[Tag] = []
     own = {p.address for p in old.ports}
@@ -107,5 +120,5 @@ def changed_tags(old: Router, new: Router) -> tuple[Tag, ...]:
         for identity in (*before, *(p for p in after if p not in before))
         if before.get(identity) != after.get(identity)
     ]
-    tags += changed_route_tags(old.id, entries_of(old), entries_of(new))
+    tags += changed_route_tags(old.id, routes, new_routes)
     return tuple(tags)

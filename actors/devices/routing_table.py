@@ -1,12 +1,12 @@
 """RoutingTable: longest destination prefix, then longest source prefix, then lowest weight. Pure.
 
 Among equals the flow's hash chooses (ECMP), so that a connection keeps its way. Routes by a port
-that is down are not in the table. A route change names the tags of the flows that it can concern:
+that is down, or that no host has active, are not in the table. A route change names the tags of the flows that it can concern:
 those that used a route which went, and for a route that came, those to its destination.
 """
 
 import zlib
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 
 from msgspec import Struct
 
@@ -21,7 +21,7 @@ from actors.packets.flow_key import (
 )
 from actors.state.topology import Port, Route, RouteAction, Router
 from actors.tags import route_tag
-from actors.values import DeviceId, IpAddress, IpPrefix, PortId, Tag
+from actors.values import DeviceId, IpAddress, IpPrefix, PortId, Tag, prefix_of
 
 BUCKET_BITS = 24
 """Flows are tagged with their destination's /24, so that a new route concerns few of them."""
@@ -121,9 +121,16 @@ def _groups(sources: dict[IpPrefix, list[RouteEntry]]) -> tuple[_Group, ...]:
     return tuple(groups)
 
 
-def entries_of(config: Router) -> tuple[RouteEntry, ...]:
-    """Return the usable routes: connected ones of ports that are up, and the configured ones."""
-    usable = {port.id for port in config.ports if port.admin_up and _is_plugged(port)}
+def entries_of(config: Router, active: Container[PortId]) -> tuple[RouteEntry, ...]:
+    """Return the usable routes: connected ones of ports that are up, and the configured ones.
+
+    `active` are the exterior ports that some host has active; interior ones need no host.
+    """
+    usable = {
+        port.id
+        for port in config.ports
+        if port.admin_up and (port.peer is not None or (is_exterior(port) and port.id in active))
+    }
     entries = [
         RouteEntry(
             port.address.network,
@@ -153,8 +160,9 @@ def entries_of(config: Router) -> tuple[RouteEntry, ...]:
     return tuple(entries)
 
 
-def _is_plugged(port: Port) -> bool:
-    return port.peer is not None or port.host is not None
+def is_exterior(port: Port) -> bool:
+    """Tell whether a port is bound to an interface of a host."""
+    return port.peer is None and port.host is not None
 
 
 def _text(route: Route) -> str:
@@ -181,6 +189,9 @@ def changed_route_tags(
     gone = {(entry.to, entry.source) for tag, entry in before.items() if tag not in after}
     # What shared the way with a route that went is hashed over fewer routes now.
     tags = {tag: None for tag, entry in before.items() if (entry.to, entry.source) in gone}
+    to: dict[IpPrefix, list[Tag]] = {}
+    for tag, entry in before.items():
+        to.setdefault(entry.to, []).append(tag)
     for tag, entry in after.items():
         if tag in before:
             continue
@@ -188,7 +199,7 @@ def changed_route_tags(
             tags[bucket_tag(router, entry.to.address)] = None
             continue
         tags[no_route_tag(router)] = None
-        for other in before.values():
-            if other.to.length <= entry.to.length and other.to.contains(entry.to.address):
-                tags[other.tag] = None
+        for length in range(entry.to.length + 1):
+            around = prefix_of(entry.to.address, length)
+            tags.update(dict.fromkeys(to.get(around, ())))
     return tuple(tags)

@@ -80,6 +80,22 @@ class UnsubscribeTable(Struct, frozen=True):
     table: str
 
 
+class SubscribeRow(Struct, frozen=True):
+    """Tell `subscriber` of one effective row: once the table is known, and after each change."""
+
+    subscriber: ActorName
+    table: str
+    key: bytes
+
+
+class UnsubscribeRow(Struct, frozen=True):
+    """Stop telling `subscriber` of that row."""
+
+    subscriber: ActorName
+    table: str
+    key: bytes
+
+
 class OwnRow(Struct, frozen=True, gc=False):
     """This host says so: publish the row and keep it published."""
 

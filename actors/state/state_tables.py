@@ -20,11 +20,14 @@ from actors.messages.tables import (
     OwnRow,
     PutEntry,
     RemoveEntry,
+    Row,
     RowsChanged,
     SessionEnded,
     SessionOpened,
+    SubscribeRow,
     SubscribeTable,
     TableChanged,
+    UnsubscribeRow,
     UnsubscribeTable,
     UnwatchTable,
     WatchTable,
@@ -38,6 +41,8 @@ TablesMessage = (
     | DisownRow
     | SubscribeTable
     | UnsubscribeTable
+    | SubscribeRow
+    | UnsubscribeRow
     | TableChanged
     | SessionOpened
     | SessionEnded
@@ -50,6 +55,7 @@ class TablesState(msgspec.Struct):
 
     tables: dict[str, TableView] = msgspec.field(default_factory=dict)
     subscribers: dict[str, list[ActorName]] = msgspec.field(default_factory=dict)
+    row_subscribers: dict[str, dict[bytes, list[ActorName]]] = msgspec.field(default_factory=dict)
     session: bool = False
     sessions: int = 0
     why_ended: str = ""
@@ -81,6 +87,10 @@ class StateTables(LaneActor):
                 self._subscribe(message)
             case UnsubscribeTable():
                 self._unsubscribe(message)
+            case SubscribeRow():
+                self._subscribe_row(message)
+            case UnsubscribeRow():
+                self._unsubscribe_row(message)
             case SessionOpened():
                 state.session = True
                 state.sessions += 1
@@ -137,21 +147,43 @@ class StateTables(LaneActor):
                 self.emit(RemoveEntry(message.table, entry.key))
         if message.whole:
             keys.update(dict.fromkeys(view.forget_lost()))
+            if not view.loaded:
+                view.loaded = True
+                keys.update(dict.fromkeys(self.state.row_subscribers.get(message.table, ())))
         self._tell(message.table, tuple(keys), message.at)
 
     def _tell(self, table: str, keys: tuple[bytes, ...], at: Nanoseconds) -> None:
-        subscribers = self.state.subscribers.get(table)
-        if not subscribers or not keys:
+        subscribers = self.state.subscribers.get(table, ())
+        by_row = self.state.row_subscribers.get(table, {})
+        if not (subscribers or by_row) or not keys:
             return
         view = self._view(table)
         rows = tuple(view.effective(key, self.host.host) for key in keys)
         for name in subscribers:
             self.send(name, RowsChanged(table, at, rows))
+        wanted: dict[ActorName, list[Row]] = {}
+        for row in rows if by_row else ():
+            for name in by_row.get(row.key, ()):
+                wanted.setdefault(name, []).append(row)
+        for name, some in wanted.items():
+            self.send(name, RowsChanged(table, at, tuple(some)))
+
+    def _watch(self, table: str) -> None:
+        """Watch a table of which somebody is about to want to know, unless it is watched."""
+        if not (self.state.subscribers.get(table) or self.state.row_subscribers.get(table)):
+            self.emit(WatchTable(table))
+
+    def _unwatch(self, table: str) -> None:
+        """Watch a table no more, if nobody wants to know of it."""
+        if not (self.state.subscribers.get(table) or self.state.row_subscribers.get(table)):
+            view = self._view(table)
+            view.entries.clear()
+            view.loaded = False
+            self.emit(UnwatchTable(table))
 
     def _subscribe(self, message: SubscribeTable) -> None:
+        self._watch(message.table)
         subscribers = self.state.subscribers.setdefault(message.table, [])
-        if not subscribers:
-            self.emit(WatchTable(message.table))
         if message.subscriber not in subscribers:
             subscribers.append(message.subscriber)
         view = self._view(message.table)
@@ -165,8 +197,30 @@ class StateTables(LaneActor):
             subscribers.remove(message.subscriber)
             if not subscribers:
                 del self.state.subscribers[message.table]
-                self._view(message.table).entries.clear()
-                self.emit(UnwatchTable(message.table))
+                self._unwatch(message.table)
+
+    def _subscribe_row(self, message: SubscribeRow) -> None:
+        table, key = message.table, message.key
+        self._watch(table)
+        names = self.state.row_subscribers.setdefault(table, {}).setdefault(key, [])
+        if message.subscriber not in names:
+            names.append(message.subscriber)
+        view = self._view(table)
+        row = view.effective(key, self.host.host)
+        if view.loaded or row.value is not None:
+            self.send(message.subscriber, RowsChanged(table, self.lane.now, (row,)))
+
+    def _unsubscribe_row(self, message: UnsubscribeRow) -> None:
+        by_row = self.state.row_subscribers.get(message.table, {})
+        names = by_row.get(message.key, [])
+        if message.subscriber not in names:
+            return
+        names.remove(message.subscriber)
+        if not names:
+            del by_row[message.key]
+        if not by_row:
+            del self.state.row_subscribers[message.table]
+            self._unwatch(message.table)
 
     def _active(self) -> bytes:
         """Describe where ports are plugged in; the devices describe their own tables."""

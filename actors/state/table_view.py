@@ -23,6 +23,8 @@ class TableView(Struct):
     entries: dict[bytes, dict[int, EntryState]] = field(default_factory=dict)
     """Key -> seq -> entry."""
     own: dict[bytes, OwnEntry] = field(default_factory=dict)
+    loaded: bool = False
+    """Whether the store has told the whole table: what is not in it then is nowhere."""
 
     def effective(self, key: bytes, host: HostId) -> Row:
         """Return what the table says of `key`."""

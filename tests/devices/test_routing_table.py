@@ -77,6 +77,11 @@ def configuration(*given_routes: Route, down: PortId | None = None) -> Router:
     return Router(R, "r", True, ports, given_routes)
 
 
+def usable(config: Router, inactive: PortId | None = None) -> tuple[RouteEntry, ...]:
+    """Return the routes in use while all exterior ports but one, or all, are active."""
+    return entries_of(config, {port.id for port in config.ports} - {inactive})
+
+
 def scan(entries: tuple[RouteEntry, ...], packet: FlowKey) -> list[RouteEntry]:
     """Return the routes among which the flow's hash may choose, by looking at all."""
     fit = [e for e in entries if e.to.contains(packet.ip_dst) and e.source.contains(packet.ip_src)]
@@ -90,7 +95,7 @@ def scan(entries: tuple[RouteEntry, ...], packet: FlowKey) -> list[RouteEntry]:
 def test_lookup_agrees_with_a_scan_of_all_routes(
     given_routes: list[Route], looked_up: list[FlowKey]
 ) -> None:
-    entries = entries_of(configuration(*given_routes))
+    entries = usable(configuration(*given_routes))
     table = RoutingTable(R, entries)
     for packet in looked_up:
         found = table.find(packet).route
@@ -110,6 +115,8 @@ def lookup_tags(table: RoutingTable, packet: FlowKey) -> tuple[Tag | None, set[T
     st.lists(routes, max_size=8),
     st.lists(routes, max_size=8),
     st.sampled_from([None, *PORTS]),
+    st.sampled_from([None, *PORTS]),
+    st.sampled_from([None, *PORTS]),
     st.randoms(use_true_random=False),
     st.lists(packets, min_size=1, max_size=12),
 )
@@ -117,6 +124,8 @@ def test_every_flow_whose_route_changes_carries_an_invalidated_tag(
     kept: list[Route],
     others: list[Route],
     down: PortId | None,
+    inactive: PortId | None,
+    becomes_inactive: PortId | None,
     random: Random,
     looked_up: list[FlowKey],
 ) -> None:
@@ -124,8 +133,8 @@ def test_every_flow_whose_route_changes_carries_an_invalidated_tag(
     before = [*kept, *others[:half]]
     after = [*kept, *others[half:]]
     random.shuffle(after)
-    old = entries_of(configuration(*before))
-    new = entries_of(configuration(*after, down=down))
+    old = usable(configuration(*before), inactive)
+    new = usable(configuration(*after, down=down), becomes_inactive)
     changed = set(changed_route_tags(R, old, new))
     old_table, new_table = RoutingTable(R, old), RoutingTable(R, new)
     for packet in looked_up:
@@ -142,8 +151,8 @@ def test_order_and_repetition_of_routes_in_the_configuration_do_not_matter(
 ) -> None:
     shuffled = [*given_routes, *given_routes[:2]]
     random.shuffle(shuffled)
-    one = RoutingTable(R, entries_of(configuration(*given_routes)))
-    other = RoutingTable(R, entries_of(configuration(*shuffled)))
+    one = RoutingTable(R, usable(configuration(*given_routes)))
+    other = RoutingTable(R, usable(configuration(*shuffled)))
     assert changed_route_tags(R, one.entries, other.entries) == ()
     for last in range(0, 256, 51):
         packet = FlowKey(
@@ -154,14 +163,14 @@ def test_order_and_repetition_of_routes_in_the_configuration_do_not_matter(
 
 
 def test_unchanged_routes_name_no_tags() -> None:
-    entries = entries_of(configuration(Route(parse_prefix("10.9.0.0/16"), ANYWHERE, "reject")))
+    entries = usable(configuration(Route(parse_prefix("10.9.0.0/16"), ANYWHERE, "reject")))
     assert changed_route_tags(R, entries, entries) == ()
 
 
 def test_change_of_one_route_does_not_touch_the_flows_of_another() -> None:
     left = Route(parse_prefix("10.8.0.0/16"), ANYWHERE, "forward", PORTS[0])
     right = Route(parse_prefix("10.9.0.0/16"), ANYWHERE, "forward", PORTS[1])
-    old, new = entries_of(configuration(left, right)), entries_of(configuration(left))
+    old, new = usable(configuration(left, right)), usable(configuration(left))
     (kept,) = (e.tag for e in new if e.to == left.to)
     assert kept not in changed_route_tags(R, old, new)
 
@@ -169,7 +178,7 @@ def test_change_of_one_route_does_not_touch_the_flows_of_another() -> None:
 def test_equal_routes_share_connections_and_keep_each_on_its_way() -> None:
     to = parse_prefix("10.9.0.0/16")
     table = RoutingTable(
-        R, entries_of(configuration(*(Route(to, ANYWHERE, "forward", port) for port in PORTS)))
+        R, usable(configuration(*(Route(to, ANYWHERE, "forward", port) for port in PORTS)))
     )
     used: dict[PortId | None, int] = {}
     for port in range(1000, 1100):
@@ -199,7 +208,7 @@ def test_all_fragments_of_a_packet_hash_alike(
 def test_fields_that_a_lookup_did_not_read_do_not_change_its_result(
     given_routes: list[Route], packet: FlowKey, source: IpAddress, sport: int
 ) -> None:
-    table = RoutingTable(R, entries_of(configuration(*given_routes)))
+    table = RoutingTable(R, usable(configuration(*given_routes)))
     found = table.find(packet)
     if not found.seen & SEEN_IP_SRC:
         packet = replace(packet, ip_src=source)
