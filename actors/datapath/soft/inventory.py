@@ -46,6 +46,10 @@ class Inventory:
                     return datapath, port
         return None
 
-    def has_kind(self, kind: int) -> bool:
-        """Tell whether any datapath has a port of type OVS_VPORT_TYPE_*."""
-        return any(port.kind == kind for datapath in self for port in datapath.ports.values())
+    def has_tunnel(self, kind: int, udp_port: int | None) -> bool:
+        """Tell whether any datapath has a tunnel port of type OVS_VPORT_TYPE_* on a UDP port."""
+        return any(
+            port.kind == kind and port.udp_port == udp_port
+            for datapath in self
+            for port in datapath.ports.values()
+        )

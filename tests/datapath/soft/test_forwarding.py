@@ -8,10 +8,9 @@ from contextlib import ExitStack
 import pytest
 
 from actors.datapath.odp import constants as odp
-from actors.datapath.odp.actions import Output, SetTunnel
+from actors.datapath.odp.actions import Output
 from actors.datapath.odp.key import decode_key
-from actors.packets.flow_key import SEEN_ETH_DST, TunnelKey
-from actors.values import IpAddress
+from actors.packets.flow_key import SEEN_ETH_DST
 from tests.datapath.soft.agent import Agent
 from tests.datapath.soft.namespaces import Namespace, namespaces_are_permitted
 
@@ -122,36 +121,3 @@ def test_a_miss_is_an_upcall_and_its_flow_carries_the_rest(pair: Pair) -> None:
     (flow,) = agent.flows()
     assert (flow.ufid, flow.packets, flow.bytes) == (b"0123456789abcdef", 1, 42 + 6)
     assert flow.used > 0
-
-
-def _tunnel(stack: ExitStack, mtu: int) -> tuple[Pair, Pair]:
-    """Two datapaths on hosts that are joined by an underlay, guests a on one, b on the other."""
-    left, right = Pair(stack), Pair(stack)
-    left.host.veth("under", right.host, "under", mtu)
-    ends = (("192.168.0.1", left, left.port_a), ("192.168.0.2", right, right.port_b))
-    for address, side, _ in ends:
-        side.host.address("under", address, 24)
-    for (local, side, guest), (remote, _, _) in zip(ends, ends[::-1], strict=True):
-        tunnel = side.agent.add_port("vx", odp.OVS_VPORT_TYPE_VXLAN, dst_port=6677)
-        outer = TunnelKey(
-            tun_id=0x123456,
-            src=IpAddress(socket.inet_aton(local)),
-            dst=IpAddress(socket.inet_aton(remote)),
-        )
-        side.agent.steer(guest, SetTunnel(outer), Output(tunnel))
-        side.agent.steer(tunnel, Output(guest))
-    return left, right
-
-
-def test_a_tcp_stream_passes_through_two_datapaths_joined_by_vxlan() -> None:
-    with ExitStack() as stack:
-        left, right = _tunnel(stack, 1600)
-        transfer(left.a, right.b, _B, 8)
-        transfer(left.a, right.b, "fd00::2", 2)
-
-
-def test_what_is_too_large_for_the_underlay_arrives_all_the_same() -> None:
-    with ExitStack() as stack:
-        left, right = _tunnel(stack, 1000)
-        assert datagram(left.a, right.b, _B, b"x" * 1400) == b"x" * 1400
-        transfer(left.a, right.b, _B, 1)

@@ -12,12 +12,10 @@ from contextlib import ExitStack
 import pytest
 
 from actors.datapath.odp import constants as odp
-from actors.datapath.odp.actions import Output, PopVlan, PushVlan, SetTunnel
+from actors.datapath.odp.actions import Output, PopVlan, PushVlan
 from actors.datapath.odp.key import decode_key
 from actors.datapath.odp.requests import DeleteVport, NewVport
 from actors.datapath.soft.limits import UPCALL_BURST
-from actors.packets.flow_key import TunnelKey
-from actors.values import IpAddress
 from tests.datapath.soft.agent import TIMEOUT, Agent, RefusedError
 from tests.datapath.soft.frames import MAC_A, MAC_B, UDP, checksums_are_right, ip_frame
 from tests.datapath.soft.namespaces import Namespace, namespaces_are_permitted
@@ -208,55 +206,6 @@ def test_a_large_tcp_write_reaches_the_agent_in_segments_with_right_checksums(pa
                 full_sized += len(upcall.frame) == 1514
             agent.execute(upcall, Output(pair.port_b))
         thread.join(TIMEOUT)
-
-
-def test_malformed_vxlan_is_dropped_and_counted(pair: Pair) -> None:
-    agent = pair.agent
-    number = agent.add_port("vx", odp.OVS_VPORT_TYPE_VXLAN, dst_port=6677)
-    good = struct.pack("!II", 0x08000000, 7 << 8) + _FRAME
-    bad = (
-        b"",
-        bytes(8),
-        good[:20],
-        b"\0" + good[1:],
-        b"\x0c" + good[1:],
-        good[:7] + b"\1" + _FRAME,
-    )
-    with pair.host.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
-        for noise in bad:
-            sender.sendto(noise, ("127.0.0.1", 6677))
-        sender.sendto(good, ("127.0.0.1", 6677))
-    while True:
-        upcall = agent.next_upcall()
-        key = decode_key(upcall.raw_key)
-        if key.in_port == number:
-            break
-    assert key.tunnel is not None
-    assert (key.tunnel.tun_id, key.tunnel.src, key.tunnel.dst, key.tunnel.ttl) == (
-        7,
-        b"\x7f\0\0\1",
-        b"\x7f\0\0\1",
-        64,
-    )
-    assert upcall.frame == _FRAME
-    assert agent.port(number).stats.rx_errors == len(bad)
-
-
-def test_the_outer_header_is_as_the_action_says(pair: Pair) -> None:
-    agent = pair.agent
-    tunnel = agent.add_port("vx", odp.OVS_VPORT_TYPE_VXLAN, dst_port=6677)
-    local, remote = IpAddress(bytes([127, 0, 0, 5])), IpAddress(bytes([127, 0, 0, 6]))
-    outer = TunnelKey(tun_id=0xABCDEF, src=local, dst=remote, ttl=9, tos=0xB8)
-    agent.steer(pair.port_a, SetTunnel(outer), Output(tunnel))
-    with _raw(pair.a) as sender:
-        sender.send(_FRAME)
-    while True:
-        key = decode_key(agent.next_upcall().raw_key)
-        if key.in_port == tunnel:
-            break
-    assert key.tunnel is not None
-    assert (key.tunnel.tun_id, key.tunnel.src, key.tunnel.dst) == (0xABCDEF, local, remote)
-    assert (key.tunnel.ttl, key.tunnel.tos) == (9, 0xB8)
 
 
 @pytest.mark.parametrize("end", ["close", signal.SIGTERM, signal.SIGKILL])

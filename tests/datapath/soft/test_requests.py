@@ -237,10 +237,31 @@ def test_ports_are_described_changed_and_deleted(agent: Agent) -> None:
     assert _refusal(agent, GetVport(agent.dp_ifindex, tap)) == errno.ENODEV
 
 
-def test_two_tunnel_ports_cannot_have_one_udp_port(agent: Agent) -> None:
-    agent.add_port("vx0", odp.OVS_VPORT_TYPE_VXLAN, dst_port=6677)
-    request = NewVport(agent.dp_ifindex, odp.OVS_VPORT_TYPE_VXLAN, "vx1", (0,), None, 6677)
-    assert _refusal(agent, request) == errno.EADDRINUSE
+@pytest.mark.parametrize(
+    ("kind", "udp_port", "code"),
+    [
+        (odp.OVS_VPORT_TYPE_VXLAN, 6677, errno.EEXIST),
+        (odp.OVS_VPORT_TYPE_GENEVE, 6081, errno.EBUSY),
+        (odp.OVS_VPORT_TYPE_GRE, None, errno.EEXIST),
+    ],
+    ids=["vxlan", "geneve", "gre"],
+)
+def test_two_tunnel_ports_cannot_take_the_same_packets(
+    agent: Agent, kind: int, udp_port: int | None, code: int
+) -> None:
+    first = agent.add_port("one", kind, dst_port=udp_port)
+    request = NewVport(agent.dp_ifindex, kind, "two", (0,), None, udp_port)
+    assert _refusal(agent, request) == code
+    assert agent.port(first).dst_port == udp_port
+    agent.ask(DeleteVport(agent.dp_ifindex, first))
+    agent.ask(request)
+
+
+def test_a_udp_port_in_other_hands_is_refused(host: Namespace, agent: Agent) -> None:
+    with host.socket(socket.AF_INET, socket.SOCK_DGRAM) as other:
+        other.bind(("0.0.0.0", 6677))
+        request = NewVport(agent.dp_ifindex, odp.OVS_VPORT_TYPE_VXLAN, "vx", (0,), None, 6677)
+        assert _refusal(agent, request) == errno.EADDRINUSE
 
 
 def test_deleting_a_datapath_takes_its_devices_along(host: Namespace, agent: Agent) -> None:

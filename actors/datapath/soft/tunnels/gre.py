@@ -1,4 +1,4 @@
-"""The GRE header (RFC 2784, RFC 2890) of frames that are bridged: a key always, a checksum maybe.
+"""The GRE header (RFC 2784, RFC 2890) of frames that are bridged: with a key always.
 
 A frame without a key is refused: what comes by a tunnel here is told apart by its key alone.
 """
@@ -13,10 +13,11 @@ _HEADER: Final = struct.Struct("!HH")
 _WITH_KEY: Final = struct.Struct("!HHI")
 _WITH_CHECKSUM: Final = struct.Struct("!HHHHI")
 _CHECKSUM_BIT: Final = 0x8000
+_ROUTING_BIT: Final = 0x4000
 _KEY_BIT: Final = 0x2000
 _SEQUENCE_BIT: Final = 0x1000
-_KNOWN_BITS: Final = _CHECKSUM_BIT | _KEY_BIT | _SEQUENCE_BIT
-"""Routing, which RFC 2784 withdrew, reserved bits and any version but 0 are not among them."""
+_VERSION_BITS: Final = 0x0007
+_REFUSED_BITS: Final = _CHECKSUM_BIT | _ROUTING_BIT | _VERSION_BITS
 _KEY_MASK: Final = 0xFFFFFFFF
 
 
@@ -33,22 +34,20 @@ def gre_header_with_checksum(tun_id: int, frame: memoryview) -> bytes:
     return _WITH_CHECKSUM.pack(flags, ETHERTYPE_BRIDGED, checksum, 0, key)
 
 
-def read_gre(packet: memoryview, at: int, end: int) -> tuple[int, int, bool] | None:
-    """Return the key of the header at `at`, where its frame begins, and whether it had a checksum.
+def read_gre(packet: memoryview, at: int, end: int) -> tuple[int, int] | None:
+    """Return the key of the header at `at` and where its frame begins, at most `end`.
 
-    None if it is cut short, no such header, without a key, or if the checksum is wrong. A sequence
-    number is skipped, as ip_gre.c does where none was asked for.
+    None if it is cut short, no such header or without a key. As the module's GRE vports do, it
+    takes none with a checksum (ip_tunnel_rcv(): nobody asked for it), skips a sequence number and
+    ignores reserved bits.
     """
     if end - at < _HEADER.size:
         return None
     flags, protocol = _HEADER.unpack_from(packet, at)
-    if flags & ~_KNOWN_BITS or not flags & _KEY_BIT or protocol != ETHERTYPE_BRIDGED:
+    if flags & _REFUSED_BITS or not flags & _KEY_BIT or protocol != ETHERTYPE_BRIDGED:
         return None
-    checked = bool(flags & _CHECKSUM_BIT)
-    key_at = at + _HEADER.size + (4 if checked else 0)
+    key_at = at + _HEADER.size
     frame = key_at + (8 if flags & _SEQUENCE_BIT else 4)
     if frame > end:
         return None
-    if checked and internet_checksum(packet[at:end]):
-        return None
-    return int.from_bytes(packet[key_at : key_at + 4]), frame, checked
+    return int.from_bytes(packet[key_at : key_at + 4]), frame

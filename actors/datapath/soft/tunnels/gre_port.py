@@ -25,8 +25,8 @@ from actors.values import IpAddress
 _TTL_AT: Final = 8
 _SOURCE_AT: Final = 12
 
-_Outer = tuple[int, bytes, int, int, bool]
-"""Key, outer source and destination address as in the header, TOS, TTL, whether checked."""
+_Outer = tuple[int, bytes, int, int]
+"""Key, outer source and destination address as in the header, TOS, TTL."""
 
 
 class GrePort(TunnelPort):
@@ -65,12 +65,12 @@ class GrePort(TunnelPort):
         read = read_gre(outer, at, end)
         if read is None or end - read[1] < 14:
             return self.refuse_received(packet)
-        tun_id, frame, checked = read
+        tun_id, frame = read
         length = end - frame
         packet.buffer[HEADROOM : HEADROOM + length] = outer[frame:end]
         packet.reset(length)
         addresses = bytes(outer[_SOURCE_AT : _SOURCE_AT + 8])
-        packet.tunnel = self._tunnel((tun_id, addresses, outer[1], outer[_TTL_AT], checked))
+        packet.tunnel = self._tunnel((tun_id, addresses, outer[1], outer[_TTL_AT]))
         self.count_received(packet)
         return True
 
@@ -79,9 +79,9 @@ class GrePort(TunnelPort):
         if tunnel is None:
             if len(self._tunnels) >= REMEMBERED:
                 self._tunnels.clear()
-            tun_id, addresses, tos, ttl, checked = outer
+            tun_id, addresses, tos, ttl = outer
             src, dst = IpAddress(addresses[:4]), IpAddress(addresses[4:])
-            tunnel = TunnelKey(tun_id, src, dst, tos, ttl, checksum=checked)
+            tunnel = TunnelKey(tun_id, src, dst, tos, ttl)
             self._tunnels[outer] = tunnel
         return tunnel
 
