@@ -68,9 +68,10 @@ class _MemoryFactory(PortFactory):
         super().__init__()
         self._links = links
         self._out = out
+        self.refused: set[str] = set()
 
     def open(self, kind: int, number: int, name: str, udp_port: int | None) -> Port:
-        if kind not in TUNNELS and name not in self._links:
+        if name in self.refused or (kind not in TUNNELS and name not in self._links):
             raise PortUnavailableError(ENODEV, f"no link {name}")
         port = _MemoryPort(number, name, kind, self._out)
         port.udp_port = udp_port
@@ -133,9 +134,10 @@ class MemoryDatapath:
         self.clock = TurnClock()
         self.inventory = Inventory()
         self._upcalls = _QueuedUpcalls()
-        ports = _MemoryPortRequests(
-            self.inventory, self._upcalls, self.clock, _MemoryFactory(links, out)
-        )
+        factory = _MemoryFactory(links, out)
+        self.refused = factory.refused
+        """Names of links that cannot be opened."""
+        ports = _MemoryPortRequests(self.inventory, self._upcalls, self.clock, factory)
         self._service = Service(self.inventory, ports, FlowRequests(self.inventory))
         self.replies: list[bytes] = []
         self.refuse_with = 0

@@ -69,14 +69,17 @@ def test_a_host_in_two_zones_has_a_tunnel_of_each_and_each_host_only_its_own(
     tcp_arrives_whole(network.machine("c"), network.machine("d"), "10.0.2.12", 200_000)
 
 
+def settles_on(network: Network, kind: str) -> None:
+    """Wait until both hosts have a tunnel port of this type and no other."""
+    for host in ("h1", "h2"):
+        eventually(lambda: tunnels(network, host) == {kind: "plugged"}, f"{kind} at {host}")
+
+
 def test_a_zone_that_changes_its_type_takes_its_hosts_along(network: Network) -> None:
     network.up(TWO_HOSTS.format(kind="vxlan"))
     a = network.machine("a")
     assert reaches(a, "10.0.1.12")
     for kind in ("geneve", "gre", "vxlan"):
         network.up(TWO_HOSTS.format(kind=kind))
-        for host in ("h1", "h2"):
-            eventually(
-                lambda host=host, kind=kind: tunnels(network, host) == {kind: "plugged"}, kind
-            )
+        settles_on(network, kind)
         assert reaches(a, "10.0.1.12")
