@@ -2,7 +2,8 @@
 
     agent
     ├── lane            actors, each restarted by the lane's policy (actors/supervision.py)
-    ├── datapath        the soft datapath's process, and the readers of its sockets
+    ├── datapath        the channel to the kernel's datapath, or to a soft one in a process
+    │                   of its own; the readers of its sockets
     ├── store           the store's connection and this host's session
     ├── link-watch      the host's interfaces
     ├── ticker          time
@@ -28,12 +29,11 @@ import msgspec
 import structlog
 
 from actors.composition import actor_factory
-from actors.datapath.channel import DatapathChannel
 from actors.datapath.handshake import DatapathUnavailableError
-from actors.datapath.soft_channel import spawn_soft_datapath
 from actors.edge.agent_edge import AgentEdge
 from actors.edge.config import AgentConfig
 from actors.edge.control import ControlServer
+from actors.edge.datapath_choice import DatapathChoice
 from actors.edge.datapath_link import DatapathLink
 from actors.edge.link_watch import LinkWatch
 from actors.edge.service import Service
@@ -126,7 +126,10 @@ class Agent:
             msgspec.Raw(msgspec.msgpack.encode(self.host)),
         )  # fmt: skip
         self.journal = JournalWriter(config.journal_settings(), run)
-        self.link = DatapathLink(self.clock, self._open_channel)
+        self.datapath = DatapathChoice(config.datapath)
+        self.link = DatapathLink(
+            self.clock, self.datapath.open, upcalls_by_cpu=config.upcalls == "cpu"
+        )
         self.edge = AgentEdge(self.link, self._settled, self._stopped.set)
         factory = actor_factory(self.host, self.link.requests)
         self.lane = Lane("main", factory, self.journal, self.edge)
@@ -208,7 +211,7 @@ class Agent:
         for service in self._services:
             if not service.stop():
                 log.error("does not end", part=service.name)
-        self.link.disconnect(tell=False)
+        self.link.disconnect(tell=False, remove=status == 0 and not self.config.keep_flows)
         if ended:
             self.journal.close(self.lane.snapshot() if status == 0 else None)
             self.lane.close()
@@ -274,9 +277,6 @@ class Agent:
     def _restart(self, name: str) -> Restarts:
         return self._restarts.setdefault(name, Restarts(name))
 
-    def _open_channel(self) -> DatapathChannel:
-        return spawn_soft_datapath()
-
     def _log_crash(self, actor: ActorName, error: BaseException, trace: str) -> None:
         log.error("actor crashed", actor=actor, error=repr(error), trace=trace)
 
@@ -287,7 +287,7 @@ class Agent:
             "host": self.config.host,
             "version": program_version(),
             "ready": self.ready.is_set(),
-            "datapath": "soft",
+            "datapath": self.datapath.kind,
             "store": self.config.store,
             "uptime": round((self.clock() - self.started) / 1e9, 3),
             "inputs": self.lane.inputs,

@@ -102,7 +102,7 @@ class BenchNetwork:
         handle(ActorName("operator"), AgentStarted(START))
         handle(
             ActorName("netlink-broker"),
-            DatapathConnected(START, 20, 21, 22, 23, 1, 1),
+            DatapathConnected(START, 20, 21, 22, 23, 1, 1, 1),
         )
         links = tuple(Link(name, n + 10, True, 1500) for name, n in PORTS.items())  # noqa: FBT003
         handle(ActorName("datapath-ports"), LinksChanged(START, links, whole=True))

@@ -6,9 +6,10 @@ from typing import Annotated
 import typer
 
 from actors.edge.config import ConfigError, load_config
+from actors.edge.datapath_choice import kernel_offers_datapath
 from actors.state.journal_format import JournalError
 from actors.state.store.interface import StoreError
-from cli.errors import CommandError, ExitStatus
+from cli.errors import NO_KERNEL_DATAPATH, CommandError, ExitStatus
 from supervisor import run_agent
 
 
@@ -20,8 +21,8 @@ def agent(
         loaded = load_config(config)
     except ConfigError as error:
         raise CommandError(str(error), ExitStatus.USAGE) from error
-    if loaded.datapath == "kernel":
-        raise CommandError("this version drives only the soft datapath, not the kernel's")
+    if loaded.datapath == "kernel" and not kernel_offers_datapath():
+        raise CommandError(NO_KERNEL_DATAPATH)
     try:
         status = run_agent(loaded)
     except StoreError as error:

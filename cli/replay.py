@@ -9,7 +9,7 @@ import typer
 
 from actors.datapath.odp.errors import OdpError
 from actors.datapath.odp.messages import Families
-from actors.datapath.odp.requests import decode_request
+from actors.datapath.odp.read_requests import decode_request
 from actors.messages.simulation import Hop
 from actors.state.document import DocumentError, compile_document, load_document
 from actors.state.journal_format import JournalError

@@ -10,7 +10,7 @@ from typing import assert_never
 
 import msgspec
 
-from actors.datapath.known_links import names_of, take_links, why_not_live
+from actors.datapath.known_links import names_of, take_links
 from actors.datapath.port_plan import (
     Activate,
     Deactivate,
@@ -21,6 +21,7 @@ from actors.datapath.port_plan import (
     Unplug,
     plan,
 )
+from actors.datapath.ports_text import describe_ports
 from actors.datapath.tunnel_ports import (
     AddTunnel,
     ForgetTunnel,
@@ -46,10 +47,13 @@ from actors.messages.netlink import (
     AddPort,
     AddTunnelPort,
     DatapathReset,
+    ExpireInherited,
     PortAdded,
     PortRefused,
     PortRemoved,
+    PortsDumped,
     PortsSettled,
+    PortVanished,
     RemovePort,
 )
 from actors.messages.operator import Inspect, Inspected
@@ -59,7 +63,7 @@ from actors.messages.topology import Configured, Link, LinksChanged, LinksChange
 from actors.state.tables import ACTIVE_TABLE, ActivePort, encode_active
 from actors.state.topology import TUNNEL_LINKS, Binding, Host, TunnelType, TunnelZone
 from actors.tunnel_key import choose_number
-from actors.values import SECOND, ActorName, Nanoseconds, PortId, format_ip
+from actors.values import SECOND, ActorName, DatapathPort, Nanoseconds, PortId
 
 FLOW_CONTROLLER = ActorName("flow-controller")
 PACKET_WORKFLOW = ActorName("packet-workflow")
@@ -79,6 +83,8 @@ PortsMessage = (
     | PortAdded
     | PortRefused
     | PortRemoved
+    | PortVanished
+    | PortsDumped
     | Tick
     | Inspect
 )
@@ -96,6 +102,8 @@ class PortsState(msgspec.Struct):
     plugged: dict[str, Plugged] = msgspec.field(default_factory=dict)
     keys: dict[int, PortId] = msgspec.field(default_factory=dict)
     tunnels: dict[TunnelType, TunnelPort] = msgspec.field(default_factory=dict)
+    strangers: dict[str, DatapathPort] = msgspec.field(default_factory=dict)
+    """Ports found in the datapath that were not plugged in by this agent, by link."""
     settled: bool = False
     refusals: dict[str, int] = msgspec.field(default_factory=dict)
 
@@ -138,11 +146,16 @@ class DatapathPorts(LaneActor):
                 self._refused(message)
             case PortRemoved():
                 self._removed(message.link)
+            case PortVanished():
+                self._vanished(message.number)
+            case PortsDumped():
+                self._surveyed(message)
             case Tick():
                 pass  # what failed is tried again by the plan
             case Inspect():
                 self.send(
-                    message.requester, Inspected(message.request, self.name, self._describe())
+                    message.requester,
+                    Inspected(message.request, self.name, describe_ports(self.state, self.host)),
                 )
                 return
             case _:
@@ -269,6 +282,46 @@ class DatapathPorts(LaneActor):
         else:
             self.state.tunnels.pop(kind, None)
 
+    def _vanished(self, number: DatapathPort) -> None:
+        """Forget a port that went out of the datapath by itself; the plan wants it back."""
+        state = self.state
+        for port in list(state.plugged.values()):
+            if port.status == "plugged" and port.number == number:
+                self._withdraw(port)
+                del state.plugged[port.link]
+        for kind, tunnel in list(state.tunnels.items()):
+            if tunnel.status == "plugged" and tunnel.number == number:
+                del state.tunnels[kind]
+                self._tell()
+
+    def _surveyed(self, message: PortsDumped) -> None:
+        """Compare with what the datapath says that it has."""
+        state = self.state
+        there = {port.number for port in message.ports}
+        for number in self._numbers():
+            if number not in there:
+                self._vanished(number)
+        state.strangers = {port.link: port.number for port in message.ports}
+        if state.settled:
+            self._remove_strangers()
+
+    def _remove_strangers(self) -> None:
+        """Take out what an earlier agent plugged in and nothing wants any more."""
+        state = self.state
+        ours = self._numbers()
+        for link, number in state.strangers.items():
+            if number not in ours and link not in state.plugged:
+                self.send(NETLINK_BROKER, RemovePort(self.name, link, number))
+        state.strangers = {}
+
+    def _numbers(self) -> list[DatapathPort]:
+        """Return the numbers of the ports that this agent has plugged in."""
+        state = self.state
+        return [
+            *(port.number for port in state.plugged.values() if port.status == "plugged"),
+            *(port.number for port in state.tunnels.values() if port.status == "plugged"),
+        ]
+
     # --- telling others -----------------------------------------------------------------------
 
     def _publish(self, port: Plugged) -> None:
@@ -310,53 +363,9 @@ class DatapathPorts(LaneActor):
         if any(port.status != "plugged" for port in state.tunnels.values()):
             return
         state.settled = True
+        self._remove_strangers()
+        self.send(NETLINK_BROKER, ExpireInherited())
         self.emit(PortsSettled())
-
-    def _describe(self) -> bytes:
-        state = self.state
-        return msgspec.json.encode(
-            {
-                "ports": [
-                    {
-                        "port": port.binding.port_name,
-                        "id": port.binding.port,
-                        "interface": port.link,
-                        "status": _status_of(port, state.links.get(port.link)),
-                        "number": port.number,
-                        "tunnel_key": port.tunnel_key,
-                    }
-                    for port in state.plugged.values()
-                ],
-                "tunnels": [
-                    {
-                        "type": kind,
-                        "interface": TUNNEL_LINKS[kind],
-                        "status": port.status,
-                        "number": port.number,
-                    }
-                    for kind, port in state.tunnels.items()
-                ],
-                "peers": [
-                    {
-                        "id": peer.host,
-                        "host": peer.host_name,
-                        "type": peer.type,
-                        "local": format_ip(peer.local),
-                        "remote": format_ip(peer.remote),
-                    }
-                    for peer in peers_of(self.host, state.zones)
-                ],
-                "missing_interfaces": [
-                    b.interface for b in state.bindings if b.interface not in state.links
-                ],
-                "refusals": state.refusals,
-            }
-        )
-
-
-def _status_of(port: Plugged, link: Link | None) -> str:
-    """Return "plugged" only of a port that is active too."""
-    return (why_not_live(link) if port.status == "plugged" else "") or port.status
 
 
 def _local_port(port: Plugged) -> LocalPort:

@@ -3,7 +3,8 @@
 Owns the sequence numbers and the requests in flight. Receives flows, packets and port requests,
 encodes them in place into the edge's RequestBuffer. Flow creates and packet executes are
 optimistic: no acknowledgement is asked for, only an error comes back. Flow deletes are echoed,
-for their statistics. When replies were lost, it dumps the flows and brings both sides together.
+for their statistics. When replies were lost, it dumps flows and ports and brings both sides
+together; what the datapath does by itself (a port's device is deleted) it hears as notifications.
 """
 
 import struct
@@ -12,6 +13,7 @@ from typing import assert_never
 import msgspec
 
 from actors.datapath.flow_dump import FlowDump
+from actors.datapath.inherited_flows import Inherited, InheritedFlows
 from actors.datapath.odp import constants as c
 from actors.datapath.odp.errors import OdpError
 from actors.datapath.odp.hot_requests import (
@@ -25,6 +27,7 @@ from actors.datapath.odp.replies import (
     Done,
     FlowInfo,
     NetlinkRefused,
+    Notification,
     Reply,
     VportInfo,
     decode_replies,
@@ -33,8 +36,10 @@ from actors.datapath.odp.requests import (
     DeleteFlow,
     Encodable,
     GetFlow,
+    GetVport,
     encode_request,
 )
+from actors.datapath.port_dump import PortDump
 from actors.datapath.port_requests import GONE, REQUEST_TIMEOUT, PendingRequest, PortRequests
 from actors.datapath.request_buffer import RequestBuffer
 from actors.datapath.sequence import (
@@ -67,14 +72,17 @@ from actors.messages.netlink import (
     DatapathConnected,
     DatapathLost,
     DatapathReset,
+    ExpireInherited,
     NetlinkReplied,
     NetlinkRepliesLost,
     NetlinkSendFailed,
+    PortVanished,
     RemovePort,
+    UpcallsOpened,
 )
 from actors.messages.operator import Inspect, Inspected
 from actors.messages.time import Tick, WakeMe
-from actors.values import ActorName, Nanoseconds
+from actors.values import ActorName, DatapathPort, Nanoseconds
 
 FLOW_CONTROLLER = ActorName("flow-controller")
 DATAPATH_PORTS = ActorName("datapath-ports")
@@ -83,6 +91,14 @@ CLOCK = ActorName("clock")
 METADATA_ONLY = struct.pack("=HHI", 8, c.OVS_KEY_ATTR_PRIORITY, 0)
 """The key of a packet that entered by no port: the datapath reads its headers off the frame."""
 
+FromDatapath = (
+    NetlinkReplied
+    | NetlinkRepliesLost
+    | NetlinkSendFailed
+    | UpcallsOpened
+    | DatapathConnected
+    | DatapathLost
+)
 BrokerMessage = (
     InstallFlow
     | ExecutePacket
@@ -90,13 +106,10 @@ BrokerMessage = (
     | AddPort
     | AddTunnelPort
     | RemovePort
+    | ExpireInherited
     | DumpFlows
     | FlushFlows
-    | NetlinkReplied
-    | NetlinkRepliesLost
-    | NetlinkSendFailed
-    | DatapathConnected
-    | DatapathLost
+    | FromDatapath
     | Tick
     | Inspect
 )
@@ -108,14 +121,21 @@ class BrokerState(msgspec.Struct):
     connected: bool = False
     families: Families = msgspec.field(default_factory=lambda: Families(0, 0, 0, 0))
     datapath: int = 0
+    reply_pid: int = 0
     upcall_pid: int = 0
+    """Where all upcalls go; 0: each vport's to a port id of its own."""
     epoch: int = 0
     next_request: int = 1
     next_execute: int = 1
     next_flow: int = 1
     """One above the highest flow number seen."""
     pending: dict[int, PendingRequest] = msgspec.field(default_factory=dict)
+    opening: dict[str, PendingRequest] = msgspec.field(default_factory=dict)
+    """Vports to be made once there is a port id for their upcalls, by link."""
+    upcall_pids: dict[str, int] = msgspec.field(default_factory=dict)
     dump: FlowDump | None = None
+    port_dump: PortDump | None = None
+    inherited: Inherited | None = None
     counters: dict[str, int] = msgspec.field(default_factory=dict)
 
 
@@ -131,6 +151,7 @@ class NetlinkBroker(LaneActor):
         self.requests = requests
         self.journal = lane.journal
         self.ports = PortRequests(self)
+        self.inherited = InheritedFlows(self)
 
     def on_receive(self, message: BrokerMessage) -> None:
         """Handle one message."""
@@ -143,26 +164,17 @@ class NetlinkBroker(LaneActor):
         match message:
             case RemoveFlow():
                 self._remove_flow(message)
-            case NetlinkReplied():
-                self._replied(message)
             case AddPort() | AddTunnelPort():
                 self.ports.add(message)
             case RemovePort():
                 self.ports.remove(message)
+            case ExpireInherited():
+                self.inherited.expire()
             case DumpFlows():
-                self._dump()
+                self.dump()
             case FlushFlows():
                 if self.state.connected:
                     self.request(DeleteFlow(self.state.datapath))
-            case NetlinkRepliesLost():
-                self._replies_lost()
-            case NetlinkSendFailed():
-                for sequence in message.sequences:
-                    self._refused(sequence, message.errno)
-            case DatapathConnected():
-                self._connected(message)
-            case DatapathLost():
-                self._lost(message)
             case Tick():
                 self._time_out(message.at)
             case Inspect():
@@ -172,6 +184,25 @@ class NetlinkBroker(LaneActor):
                 self.send(message.requester, Inspected(message.request, self.name, body))
             case InstallFlow() | ExecutePacket():
                 raise AssertionError("handled above")
+            case _:
+                self._on_datapath(message)
+
+    def _on_datapath(self, message: FromDatapath) -> None:
+        """Handle what the edge says of the datapath."""
+        match message:
+            case NetlinkReplied():
+                self._replied(message)
+            case NetlinkRepliesLost():
+                self._replies_lost()
+            case NetlinkSendFailed():
+                for sequence in message.sequences:
+                    self._refused(sequence, message.errno)
+            case UpcallsOpened():
+                self.ports.opened(message)
+            case DatapathConnected():
+                self._connected(message)
+            case DatapathLost():
+                self._lost(message)
             case _:
                 assert_never(message)
 
@@ -264,7 +295,8 @@ class NetlinkBroker(LaneActor):
         requests.commit(end)
         return sequence
 
-    def _dump(self) -> None:
+    def dump(self) -> None:
+        """Ask for all flows, unless that is under way."""
         state = self.state
         if not state.connected or state.dump is not None:
             return
@@ -273,11 +305,18 @@ class NetlinkBroker(LaneActor):
         state.dump = FlowDump(sequence, deadline, self.lane.now)
         self.set_timer()
 
+    def _dump_ports(self) -> None:
+        state = self.state
+        sequence = self.request(GetVport(state.datapath), c.NLM_F_DUMP)
+        deadline = Nanoseconds(self.lane.now + REQUEST_TIMEOUT)
+        state.port_dump = PortDump(sequence, deadline)
+        self.set_timer()
+
     # --- replies ------------------------------------------------------------------------------
 
     def _replied(self, message: NetlinkReplied) -> None:
         try:
-            replies = decode_replies(message.datagram, self.state.families)
+            replies = decode_replies(message.datagram, self.state.families, self.state.reply_pid)
         except OdpError:
             self.count("malformed replies")
             return
@@ -289,7 +328,8 @@ class NetlinkBroker(LaneActor):
         if self.state.dump is not None:
             # Of what is coming in parts may be missing.
             self._end_dump(self.state.dump.sequence, complete=False)
-        self._dump()
+        self.dump()
+        self._dump_ports()
 
     def _one_reply(self, reply: Reply) -> None:
         match reply:
@@ -298,13 +338,31 @@ class NetlinkBroker(LaneActor):
             case NetlinkRefused():
                 self._refused(reply.seq, reply.errno)
             case VportInfo():
-                self.ports.described(reply)
+                dump = self.state.port_dump
+                if dump is not None and dump.sequence == reply.seq:
+                    dump.take(reply)
+                else:
+                    self.ports.described(reply)
             case Acknowledged():
                 self.ports.acknowledged(reply.seq)
             case Done():
                 self._end_dump(reply.seq, complete=True)
+                self._end_port_dump(reply.seq)
+            case Notification():
+                self._notified(reply)
             case _:
                 self.count("unexpected replies")
+
+    def _notified(self, notification: Notification) -> None:
+        """Hear of a port that went away by itself, with its device or by somebody else's hand."""
+        info = notification.of
+        if (
+            isinstance(info, VportInfo)
+            and info.cmd == c.OVS_VPORT_CMD_DEL
+            and info.dp_ifindex == self.state.datapath
+        ):
+            self.count("ports vanished")
+            self.send(DATAPATH_PORTS, PortVanished(info.name, DatapathPort(info.port_no)))
 
     def _flow_info(self, info: FlowInfo) -> None:
         state = self.state
@@ -325,13 +383,20 @@ class NetlinkBroker(LaneActor):
         if dump is None or dump.sequence != sequence:
             return
         state.dump = None
-        for ufid in dump.foreign:
-            self.count("foreign flows deleted")
-            self.request(DeleteFlow(state.datapath, ufid=ufid))
+        if not self.inherited.found(dump.foreign, complete=complete):
+            for ufid in dump.foreign:
+                self.count("foreign flows deleted")
+                self.request(DeleteFlow(state.datapath, ufid=ufid))
         self.send(
             FLOW_CONTROLLER,
             FlowsDumped(tuple(dump.flows), len(dump.foreign), complete, dump.asked_at),
         )
+
+    def _end_port_dump(self, sequence: int) -> None:
+        dump = self.state.port_dump
+        if dump is not None and dump.sequence == sequence:
+            self.state.port_dump = None
+            self.send(DATAPATH_PORTS, dump.complete())
 
     def _refused(self, sequence: int, errno: int) -> None:
         state = self.state
@@ -341,7 +406,7 @@ class NetlinkBroker(LaneActor):
         elif kind == KIND_DELETE:
             if errno not in GONE:
                 self.count("flow deletes refused")
-                self._dump()
+                self.dump()
         elif kind == KIND_EXECUTE:
             self.count("packets refused")
         elif kind == KIND_REQUEST:
@@ -357,14 +422,19 @@ class NetlinkBroker(LaneActor):
         self.ports.time_out(at)
         if state.dump is not None and state.dump.deadline <= at:
             self._end_dump(state.dump.sequence, complete=False)
+        if state.port_dump is not None and state.port_dump.deadline <= at:
+            self._dump_ports()
+        self.inherited.take_turn(at)
         self.set_timer()
 
     def set_timer(self) -> None:
         """Ask to be woken at the first deadline, which a later request must not put off."""
         state = self.state
         deadlines = [pending.deadline for pending in state.pending.values()]
-        if state.dump is not None:
-            deadlines.append(state.dump.deadline)
+        deadlines += [pending.deadline for pending in state.opening.values()]
+        deadlines += [dump.deadline for dump in (state.dump, state.port_dump) if dump is not None]
+        if state.inherited is not None:
+            deadlines.append(state.inherited.expire_at)
         if deadlines:
             self.send(CLOCK, WakeMe(self.name, min(deadlines)))
 
@@ -382,11 +452,15 @@ class NetlinkBroker(LaneActor):
             packet=message.packet_family,
         )
         state.datapath = message.datapath_index
+        state.reply_pid = message.reply_pid
         state.upcall_pid = message.upcall_pid
         state.epoch = message.at
         reset = DatapathReset(message.at, connected=True)
         self.send(FLOW_CONTROLLER, reset)
         self.send(DATAPATH_PORTS, reset)
+        if message.inherited:
+            self.inherited.begin()
+            self._dump_ports()
 
     def _lost(self, message: DatapathLost) -> None:
         self.count("datapaths lost")
@@ -397,8 +471,11 @@ class NetlinkBroker(LaneActor):
         self.send(DATAPATH_PORTS, reset)
 
     def _forget_requests(self) -> None:
-        self.state.pending.clear()
-        self.state.dump = None
+        state = self.state
+        state.pending.clear()
+        state.opening.clear()
+        state.upcall_pids.clear()
+        state.dump = state.port_dump = state.inherited = None
 
     def count(self, what: str) -> None:
         """Count something that operators may want to know of."""

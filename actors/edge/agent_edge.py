@@ -26,6 +26,8 @@ class AgentEdge:
         """Do what the output says; never blocks."""
         if self.store is not None and self.store.perform(output):
             return
+        if self._link.perform(output):
+            return
         if self.control is not None and self.control.perform(output):
             return
         match output:

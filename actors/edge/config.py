@@ -68,6 +68,9 @@ class AgentConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     control: Path
     """The agent's unix socket."""
     datapath: Literal["soft", "kernel", "auto"] = "auto"
+    """auto: the kernel's openvswitch module where there is one."""
+    upcalls: Literal["port", "cpu"] = "port"
+    """One socket for the upcalls of each port, or of each CPU where the kernel offers that."""
     tunnel: TunnelConfig = TunnelConfig()
     log: LogConfig = LogConfig()
     limits: LimitsConfig = LimitsConfig()

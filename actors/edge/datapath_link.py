@@ -3,21 +3,30 @@
 Owns the channel, its readers, and the RequestBuffer that the netlink broker writes into.
 """
 
+import os
 from collections.abc import Callable
 
 import structlog
 
 from actors.datapath.channel import DatapathChannel
-from actors.datapath.handshake import shake_hands
+from actors.datapath.handshake import deletion, shake_hands
 from actors.datapath.request_buffer import RequestBuffer
 from actors.edge.datapath_readers import ReplyReader, UpcallReader
 from actors.edge.steady_clock import SteadyClock
 from actors.lane import Lane
-from actors.messages.netlink import DatapathLost, NetlinkSendFailed
+from actors.messages.netlink import (
+    CloseUpcalls,
+    DatapathConnected,
+    DatapathLost,
+    NetlinkSendFailed,
+    OpenUpcalls,
+    UpcallsOpened,
+)
+from actors.messages.stored import Output
 from actors.values import ActorName
 
 NETLINK_BROKER = ActorName("netlink-broker")
-EPIPE = 32
+EPIPE, ENODEV = 32, 19
 
 log = structlog.get_logger("datapath")
 
@@ -25,8 +34,16 @@ log = structlog.get_logger("datapath")
 class DatapathLink:
     """See the module. `attach` the lane before `connect`."""
 
-    def __init__(self, clock: SteadyClock, open_channel: Callable[[], DatapathChannel]) -> None:
+    def __init__(
+        self,
+        clock: SteadyClock,
+        open_channel: Callable[[], DatapathChannel],
+        *,
+        upcalls_by_cpu: bool = False,
+    ) -> None:
         self._clock = clock
+        self._upcalls_by_cpu = upcalls_by_cpu
+        self._connected: DatapathConnected | None = None
         self._open_channel = open_channel
         self._channel: DatapathChannel | None = None
         self._lane: Lane | None = None
@@ -51,11 +68,12 @@ class DatapathLink:
         assert lane is not None  # noqa: S101 - attach comes first
         channel = self._open_channel()
         try:
-            connected = shake_hands(channel, self._clock())
+            connected = shake_hands(channel, self._clock(), upcalls_by_cpu=self._upcalls_by_cpu)
         except BaseException:
             channel.release()
             raise
         self._channel = channel
+        self._connected = connected
         lane.submit(NETLINK_BROKER, connected)
         self._upcalls = UpcallReader(lane, self._clock, channel)
         self._replies = ReplyReader(lane, self._clock, channel)
@@ -80,9 +98,17 @@ class DatapathLink:
                 return reader.failure
         return None
 
-    def disconnect(self, *, tell: bool) -> None:
-        """Close the channel; tell the lane that the datapath is gone if it lives on."""
+    def disconnect(self, *, tell: bool, remove: bool = False) -> None:
+        """Close the channel; tell the lane that the datapath is gone if it lives on.
+
+        With `remove` the datapath goes too, ports, flows and all; else the kernel's goes on
+        forwarding by the flows that it has.
+        """
         channel, self._channel = self._channel, None
+        if channel is not None and remove and self._connected is not None:
+            error = channel.send(deletion(self._connected))
+            if error:
+                log.error("the datapath is not removed", error=os.strerror(error))
         if channel is not None:
             channel.close()
         for reader in (self._upcalls, self._replies):
@@ -97,6 +123,28 @@ class DatapathLink:
         self._upcalls = self._replies = None
         if tell and self._lane is not None:
             self._lane.submit(NETLINK_BROKER, DatapathLost(self._clock()))
+
+    def perform(self, output: Output) -> bool:
+        """Open or close the way of a vport's upcalls; return False if asked for something else."""
+        if isinstance(output, OpenUpcalls):
+            self._open_upcalls(output.link)
+            return True
+        if isinstance(output, CloseUpcalls):
+            if self._channel is not None:
+                self._channel.close_upcalls(output.pid)
+            return True
+        return False
+
+    def _open_upcalls(self, link: str) -> None:
+        channel, pid, errno = self._channel, 0, ENODEV
+        if channel is not None:
+            try:
+                pid, errno = channel.open_upcalls(), 0
+            except OSError as error:
+                errno = error.errno or ENODEV
+                log.warning("no socket for upcalls", link=link, error=str(error))
+        if self._lane is not None:
+            self._lane.submit(NETLINK_BROKER, UpcallsOpened(self._clock(), link, pid, errno))
 
     def counters(self) -> dict[str, int]:
         """Return what was dropped before the lane saw it."""

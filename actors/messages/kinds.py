@@ -2,12 +2,15 @@
 
 from actors.messages.flow_state import FlowStateRestored
 from actors.messages.netlink import (
+    CloseUpcalls,
     DatapathConnected,
     DatapathLost,
     NetlinkReplied,
     NetlinkRepliesLost,
     NetlinkSendFailed,
+    OpenUpcalls,
     PortsSettled,
+    UpcallsOpened,
 )
 from actors.messages.operator import (
     AgentStarted,
@@ -51,6 +54,7 @@ AnyInput = (
     | NetlinkReplied
     | NetlinkRepliesLost
     | NetlinkSendFailed
+    | UpcallsOpened
     | SessionOpened
     | SessionEnded
     | OperatorAsked
@@ -70,6 +74,8 @@ AnyOutput = (
     | UnwatchTable
     | PutEntry
     | RemoveEntry
+    | OpenUpcalls
+    | CloseUpcalls
     | PortsSettled
     | OperatorAnswered
     | StopComplete

@@ -7,8 +7,8 @@ from actors.state.topology import TunnelType
 from actors.values import ActorName, DatapathPort, Nanoseconds
 
 
-class DatapathConnected(Input, frozen=True, tag="datapath-connected.1"):
-    """A fresh, empty datapath is there; what an earlier one held is gone."""
+class DatapathConnected(Input, frozen=True, tag="datapath-connected.2"):
+    """A datapath is there; fresh and empty, or as an earlier agent left it."""
 
     at: Nanoseconds
     datapath_family: int
@@ -16,7 +16,12 @@ class DatapathConnected(Input, frozen=True, tag="datapath-connected.1"):
     flow_family: int
     packet_family: int
     datapath_index: int
+    reply_pid: int
+    """Netlink port id that replies to our requests carry."""
     upcall_pid: int
+    """Netlink port id for the upcalls of all vports; 0: each has one of its own."""
+    inherited: bool = False
+    """An earlier agent's ports and flows are in it, and go on working."""
 
 
 class DatapathLost(Input, frozen=True, tag="datapath-lost.1"):
@@ -44,6 +49,27 @@ class NetlinkSendFailed(Input, frozen=True, tag="netlink-send-failed.1"):
     at: Nanoseconds
     errno: int
     sequences: tuple[int, ...]
+
+
+class UpcallsOpened(Input, frozen=True, tag="upcalls-opened.1"):
+    """A netlink port id for the upcalls of the vport `link` is there, or an errno says why not."""
+
+    at: Nanoseconds
+    link: str
+    pid: int
+    errno: int = 0
+
+
+class OpenUpcalls(Output, frozen=True, tag="open-upcalls.1"):
+    """Open a netlink port id for the upcalls of the vport `link`."""
+
+    link: str
+
+
+class CloseUpcalls(Output, frozen=True, tag="close-upcalls.1"):
+    """The vport whose upcalls went there is gone."""
+
+    pid: int
 
 
 class PortsSettled(Output, frozen=True, tag="ports-settled.1"):
@@ -93,6 +119,23 @@ class PortRemoved(Struct, frozen=True):
     """The vport is gone, or was not there."""
 
     link: str
+
+
+class PortVanished(Struct, frozen=True):
+    """Broker -> datapath ports: a vport went away without our asking."""
+
+    link: str
+    number: DatapathPort
+
+
+class PortsDumped(Struct, frozen=True):
+    """Broker -> datapath ports: these vports are in the datapath, and no others."""
+
+    ports: tuple[PortAdded, ...]
+
+
+class ExpireInherited(Struct, frozen=True):
+    """Datapath ports -> broker: all ports are plugged in, so an earlier agent's flows may go."""
 
 
 class DatapathReset(Struct, frozen=True):

@@ -13,6 +13,7 @@ from typing import NamedTuple, NoReturn
 
 import msgspec
 
+from actors.edge.datapath_choice import kernel_offers_datapath
 from actors.state.document import (
     Document,
     DocumentError,
@@ -21,7 +22,7 @@ from actors.state.document import (
     load_document,
 )
 from actors.state.store.interface import Conflict, Store, StoreError
-from cli.errors import CommandError, ExitStatus
+from cli.errors import NO_KERNEL_DATAPATH, CommandError, ExitStatus
 from cli.lab import control
 from cli.lab.down import alone, tear_down
 from cli.lab.from_document import wanted_lab
@@ -116,7 +117,7 @@ def _make(order: _Order, progress: Callable[[str], None], keeper: tuple[str, ...
             tear_down(files)  # what a killed keeper may have left
             progress("starting the keeper")
             store = order.store or f"sqlite:///{files.store}"
-            launch(files, files.folder.name, store, order.datapath or "soft", keeper)
+            launch(files, files.folder.name, store, order.datapath or _best_datapath(), keeper)
             change = _build(_started(files), order, progress)
             return _Made(_started(files), change, first=True)
         except BaseException:
@@ -158,13 +159,19 @@ def _datapath(told: str | None) -> str | None:
         case None | "soft":
             return told
         case "auto":
-            return "soft"
+            return _best_datapath()
         case "kernel":
-            raise CommandError("this version drives only the soft datapath", ExitStatus.USAGE)
+            if not kernel_offers_datapath():
+                raise CommandError(NO_KERNEL_DATAPATH)
+            return told
         case _:
             raise CommandError(
                 f"no datapath is called {told!r}: soft, kernel or auto", ExitStatus.USAGE
             )
+
+
+def _best_datapath() -> str:
+    return "kernel" if kernel_offers_datapath() else "soft"
 
 
 def _load(path: Path) -> Document:

@@ -11,7 +11,7 @@ from actors.datapath.sequence import (
     flow_of,
     kind_of,
 )
-from actors.datapath.soft.families import FAMILIES
+from actors.datapath.soft.families import AGENT_PID, FAMILIES
 from actors.datapath.soft.flow_table import Flow
 from actors.messages.netlink import NetlinkReplied, NetlinkRepliesLost
 from actors.values import ActorName
@@ -139,9 +139,9 @@ def test_late_and_foreign_replies_are_counted() -> None:
     net = network()
     host = net.hosts["h1"]
     index = host.datapath.datapath.ifindex
-    late = encode_reply(VportInfo(12345, 1, index, 9, 1, "x"), families=FAMILIES, pid=0)
-    stray = encode_reply(FlowInfo(777, 1, index, b"u" * 16), families=FAMILIES, pid=0)
-    for reply in (late, stray, encode_done(4242, 0)):
+    late = encode_reply(VportInfo(12345, 1, index, 9, 1, "x"), families=FAMILIES, pid=AGENT_PID)
+    stray = encode_reply(FlowInfo(777, 1, index, b"u" * 16), families=FAMILIES, pid=AGENT_PID)
+    for reply in (late, stray, encode_done(4242, AGENT_PID)):
         host.give(BROKER, NetlinkReplied(net.now, reply))
     net.settle()
     assert counters(net)["late replies"] == 2
@@ -158,7 +158,7 @@ def test_any_datagram_of_replies_is_survived(data: st.DataObject) -> None:
             data.draw(st.integers(0, (1 << 32) - 1)), 1, index, data.draw(st.binary(max_size=16))
         ),
         families=data.draw(st.sampled_from([FAMILIES, Families(1, 2, 3, 4)])),
-        pid=0,
+        pid=AGENT_PID,
     )
     broken = bytearray(good + data.draw(st.binary(max_size=20)))
     for _ in range(data.draw(st.integers(0, 3))):

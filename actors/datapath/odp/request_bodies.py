@@ -17,6 +17,14 @@ class NewDatapath(Struct, frozen=True, tag_field="kind", tag="new_datapath"):
     user_features: int | None = None
 
 
+class SetDatapath(Struct, frozen=True, tag_field="kind", tag="set_datapath"):
+    """Change a datapath's features, and who gets the upcalls of each CPU if they go by CPU."""
+
+    name: str
+    user_features: int
+    per_cpu_pids: tuple[int, ...] = ()
+
+
 class GetDatapath(Struct, frozen=True, tag_field="kind", tag="get_datapath"):
     """Look a datapath up, by name or ifindex."""
 
@@ -129,7 +137,7 @@ class Malformed(Struct, frozen=True, tag_field="kind", tag="malformed"):
 
 
 Encodable = (
-    GetFamily | NewDatapath | GetDatapath | DeleteDatapath | NewVport | GetVport | SetVport
+    GetFamily | NewDatapath | SetDatapath | GetDatapath | DeleteDatapath | NewVport | GetVport | SetVport
     | DeleteVport | NewFlow | SetFlow | GetFlow | DeleteFlow | ExecutePacket
 )  # fmt: skip
 RequestBody = Encodable | Unsupported | Malformed

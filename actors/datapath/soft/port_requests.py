@@ -18,6 +18,7 @@ from actors.datapath.odp.requests import (
     GetVport,
     NewDatapath,
     NewVport,
+    SetDatapath,
     SetVport,
 )
 from actors.datapath.soft.clock import TurnClock
@@ -35,6 +36,12 @@ _LOG = logging.getLogger(__name__)
 _LOCAL: Final = 0
 _NO_DEVICE_IFINDEX: Final = 1 << 30
 """Where the ifindexes begin of datapaths whose local port has no device."""
+_TUNNEL_TAKEN: Final = {
+    odp.OVS_VPORT_TYPE_GRE: errno.EEXIST,
+    odp.OVS_VPORT_TYPE_VXLAN: errno.EEXIST,
+    odp.OVS_VPORT_TYPE_GENEVE: errno.EBUSY,
+}
+"""What ipgre_newlink(), vxlan_config_validate() and geneve_configure() say to a second device."""
 _KNOWN_FEATURES: Final = odp.OVS_DP_F_UNALIGNED | odp.OVS_DP_F_VPORT_PIDS
 
 
@@ -69,6 +76,14 @@ class PortRequests:
         self._plug(datapath, local)
         return describe_datapath(seq, odp.OVS_DP_CMD_NEW, datapath)
 
+    def set_datapath(self, seq: int, request: SetDatapath) -> DatapathInfo:
+        """Change a datapath's features."""
+        if request.user_features & ~_KNOWN_FEATURES:
+            raise Refused(errno.EOPNOTSUPP, f"user features {request.user_features:#x}")
+        datapath = self._inventory.find(0, request.name)
+        datapath.user_features = request.user_features
+        return describe_datapath(seq, odp.OVS_DP_CMD_SET, datapath)
+
     def _open_local(self, name: str) -> Port:
         if not tap_is_usable():
             _LOG.warning("/dev/net/tun is not usable: the local port of %s has no device", name)
@@ -97,6 +112,9 @@ class PortRequests:
         if self._inventory.port_named(request.name) is not None:
             netdev = request.type == odp.OVS_VPORT_TYPE_NETDEV
             raise Refused(errno.EBUSY if netdev else errno.EEXIST, f"port {request.name}")
+        taken = _TUNNEL_TAKEN.get(request.type)
+        if taken and self._inventory.has_tunnel(request.type, request.dst_port):
+            raise Refused(taken, "another tunnel port takes the same packets")
         try:
             port = self._factory.open(request.type, number, request.name, request.dst_port)
         except PortUnavailableError as error:

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator
 from actors.datapath.odp import constants as odp
 from actors.datapath.odp.errors import OdpError
 from actors.datapath.odp.messages import NetlinkHeader
+from actors.datapath.odp.read_requests import NetlinkRequest, decode_request
 from actors.datapath.odp.replies import (
     Described,
     FamilyInfo,
@@ -28,15 +29,14 @@ from actors.datapath.odp.requests import (
     GetFlow,
     GetVport,
     Malformed,
-    NetlinkRequest,
     NewDatapath,
     NewFlow,
     NewVport,
     RequestBody,
+    SetDatapath,
     SetFlow,
     SetVport,
     Unsupported,
-    decode_request,
 )
 from actors.datapath.soft.families import AGENT_PID, FAMILIES, FAMILY_IDS
 from actors.datapath.soft.flow_requests import FlowRequests, describe_flow
@@ -126,6 +126,8 @@ class Service:
                 return self._ports.delete_vport(seq, body)
             case NewDatapath():
                 return self._ports.new_datapath(seq, body)
+            case SetDatapath():
+                return self._ports.set_datapath(seq, body)
             case GetDatapath():
                 return self._ports.get_datapath(seq, body)
             case DeleteDatapath():

@@ -14,8 +14,9 @@ from actors.datapath.odp.hot_requests import (
     write_packet_execute,
 )
 from actors.datapath.odp.key import decode_key, encode_key
+from actors.datapath.odp.read_requests import decode_request
 from actors.datapath.odp.replies import decode_replies
-from actors.datapath.odp.requests import Malformed, decode_request, encode_request
+from actors.datapath.odp.requests import Malformed, encode_request
 from actors.datapath.odp.upcalls import Upcall, decode_upcall, encode_upcall
 from tests.datapath.odp import cases
 from tests.datapath.odp.cases import ACTIONS, FAMILIES, KEYS, REPLIES, REQUESTS
