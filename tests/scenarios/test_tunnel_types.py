@@ -71,8 +71,8 @@ def test_a_host_in_two_zones_has_a_tunnel_of_each_and_each_host_only_its_own(
 
 def settles_on(network: Network, kind: str) -> None:
     """Wait until both hosts have a tunnel port of this type and no other."""
-    for host in ("h1", "h2"):
-        eventually(lambda: tunnels(network, host) == {kind: "plugged"}, f"{kind} at {host}")
+    wanted = {kind: "plugged"}
+    eventually(lambda: tunnels(network, "h1") == tunnels(network, "h2") == wanted, kind)
 
 
 def test_a_zone_that_changes_its_type_takes_its_hosts_along(network: Network) -> None:
