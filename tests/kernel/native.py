@@ -30,15 +30,20 @@ def run(
     enclosure.mount("sysfs", Path("/sys"))  # the one mounted shows the links outside
     until = time.monotonic() + timeout
 
+    interrupted = False
+
     def hurry(_number: int, _frame: FrameType | None) -> None:
-        nonlocal until
+        nonlocal until, interrupted
         until = min(until, time.monotonic() + _GRACE)
+        interrupted = True
 
     signal.signal(signal.SIGINT, hurry)
     first = enclosure.start(enclosure.Command(words=words, environment=environment, cpu=cpu))
     ended = os.pidfd_open(first)
     try:
         while not select.select([ended], [], [], 0.5)[0]:
+            if time.monotonic() >= until and interrupted:
+                raise uml.BootError("interrupted", 128 + signal.SIGINT)
             if time.monotonic() >= until:
                 raise uml.BootError(f"the command did not end in {timeout:g} s", 124)
     finally:

@@ -53,11 +53,12 @@ class Machine:
     memory: str = "1G"
     show_console: bool = False
     program: str = PROGRAM
+    modules: Path = MODULES
 
 
-def missing() -> list[str]:
+def missing(program: str = PROGRAM, folder: Path = MODULES) -> list[str]:
     """Return the Debian packages that are needed here and not installed."""
-    packages = [] if shutil.which(PROGRAM) and MODULES.is_dir() else ["user-mode-linux"]
+    packages = [] if shutil.which(program) and folder.is_dir() else ["user-mode-linux"]
     if needs_shim() and not shutil.which("cc"):
         packages += ["gcc", "libc6-dev"]
     return packages
@@ -73,16 +74,13 @@ def run(machine: Machine, words: Sequence[str], environment: Mapping[str, str]) 
 
     To be called once in a process: it moves the process into namespaces.
     """
-    if packages := missing():
+    if packages := missing(machine.program, machine.modules):
         names = " ".join(packages)
         raise BootError(
             f"this kernel has no openvswitch, and to boot one that has needs {names}"
             f" (as root: apt-get install {names})"
         )
-    program = shutil.which(machine.program)
-    if program is None:
-        raise BootError(f"no {machine.program}")
-    inserted = [str(path) for path in modules.load_order(modules.find_folder(MODULES))]
+    inserted = [str(path) for path in modules.load_order(modules.find_folder(machine.modules))]
     needed = [ROOT, Path.cwd(), Path(sys.prefix), Path(sys.base_prefix)]
     place = _hideable(needed)
     try:
@@ -108,7 +106,7 @@ def run(machine: Machine, words: Sequence[str], environment: Mapping[str, str]) 
     host["TMPDIR"] = str(place)
     if needs_shim():
         host["LD_PRELOAD"] = str(_compile(place))
-    return _boot(machine, program, place, host)
+    return _boot(machine, place, host)
 
 
 def _hideable(needed: Iterable[Path]) -> Path:
@@ -157,7 +155,7 @@ class _Streams:
                     self.panic = f": {text}"
 
 
-def _boot(machine: Machine, program: str, place: Path, environment: Mapping[str, str]) -> int:
+def _boot(machine: Machine, place: Path, environment: Mapping[str, str]) -> int:
     pipes = {name: os.pipe() for name in ("console", "stdout", "stderr", "control")}
     ends = {name: end for name, (_, end) in pipes.items()}
     lines = [
@@ -165,7 +163,7 @@ def _boot(machine: Machine, program: str, place: Path, environment: Mapping[str,
         for number, name in enumerate(("stdout", "stderr", "control"))
     ]
     words = [
-        program, "rootfstype=hostfs", "rootflags=/", "ro", f"mem={machine.memory}", "umid=kernel",
+        machine.program, "rootfstype=hostfs", "rootflags=/", "ro", f"mem={machine.memory}", "umid=kernel",
         f"uml_dir={place}", f"init={place}/init", "con=null", f"con0=null,fd:{ends['console']}",
         "ssl=null", *lines,
     ]  # fmt: skip
