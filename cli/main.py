@@ -29,6 +29,7 @@ _COMMANDS = {
     "tables": _Command("cli.inspect", "tables", "Show a host's MAC, ARP and port tables."),
     "devices": _Command("cli.inspect", "devices", "Show the virtual devices that a host holds."),
     "stats": _Command("cli.inspect", "stats", "Show a host's counters."),
+    "trace": _Command("cli.trace", "app", "Follow packets through the devices and tunnels."),
     "replay": _Command("cli.replay", "replay", "Re-decide a journal and compare."),
     "fault": _Command("cli.inspect", "fault", "Make an actor of a host crash, to see it mend."),
     "agent": _Command("cli.agent", "agent", "Run the agent of one host."),

@@ -1,7 +1,8 @@
 """ControlServer: the agent's unix socket, by which `ayatori flows` and its like ask.
 
-A request is one line of JSON, `{"ask": "flows"}` or `{"fault": ACTOR, "times": N}`; the answer is
-one line of JSON. Readable by the agent's user only.
+A request is one line of JSON, `{"ask": "flows"}`, `{"fault": ACTOR, "times": N}`, or about packets
+to follow: `{"trace": {"match": …, "limit": N, "seconds": N}}`, `{"stop_trace": N}` (0: all) and
+`{"traces_after": N}` (records). The answer is one line of JSON. Readable by the agent's user only.
 """
 
 import itertools
@@ -9,7 +10,7 @@ import socket
 import threading
 from collections.abc import Callable
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 import msgspec
 
@@ -17,13 +18,27 @@ from actors.edge.service import Service
 from actors.edge.steady_clock import SteadyClock
 from actors.lane import Lane
 from actors.messages.operator import FaultInjected, OperatorAnswered, OperatorAsked
-from actors.messages.stored import Output
-from actors.values import ActorName
+from actors.messages.stored import Input, Output
+from actors.messages.traces import TraceAsked, TraceMatch, TracesAsked, TraceStopAsked
+from actors.tracing.matching import complaint
+from actors.values import SECOND, ActorName
 
 OPERATOR = ActorName("operator")
+TRACE_BOOK = ActorName("trace-book")
 ANSWER_TIMEOUT = 10.0
 """Seconds that a request may take."""
 MOST_REQUEST_BYTES = 4096
+
+
+_Number = Annotated[int, msgspec.Meta(ge=0, le=1 << 62)]
+
+
+class TraceStart(msgspec.Struct, forbid_unknown_fields=True):
+    """Which packets are to be followed, how many, and for how long."""
+
+    match: TraceMatch
+    limit: _Number
+    seconds: Annotated[int, msgspec.Meta(ge=0, le=1 << 32)]
 
 
 class Request(msgspec.Struct, forbid_unknown_fields=True):
@@ -32,6 +47,9 @@ class Request(msgspec.Struct, forbid_unknown_fields=True):
     ask: Literal["flows", "tables", "devices", "stats", "status"] | None = None
     fault: str | None = None
     times: int = 1
+    trace: TraceStart | None = None
+    stop_trace: _Number | None = None
+    traces_after: _Number | None = None
 
 
 class _Waiting:
@@ -121,15 +139,38 @@ class ControlServer(Service):
         if request.ask == "status":
             return msgspec.json.encode(self._status())
         if request.ask is None:
+            return self._answer_of_traces(request)
+        number, ask = next(self._numbers), request.ask
+        answer = self._submit(OPERATOR, number, OperatorAsked(self._clock(), number, ask))
+        if ask == "stats" and not answer.startswith(b'{"error"'):
+            whole = msgspec.json.decode(answer)
+            whole["agent"] = self._status()
+            return msgspec.json.encode(whole)
+        return answer
+
+    def _answer_of_traces(self, request: Request) -> bytes:
+        at, number = self._clock(), next(self._numbers)
+        asked: Input
+        if request.trace is not None:
+            wanted = request.trace
+            duration = wanted.seconds * SECOND
+            wrong = complaint(wanted.match, wanted.limit, duration)
+            if wrong is not None:  # before the journal, which does not take numbers of any size
+                return msgspec.json.encode({"error": wrong})
+            asked = TraceAsked(at, number, wanted.match, wanted.limit, duration)
+        elif request.stop_trace is not None:
+            asked = TraceStopAsked(at, number, request.stop_trace)
+        elif request.traces_after is not None:
+            asked = TracesAsked(at, number, request.traces_after)
+        else:
             return msgspec.json.encode({"error": "ask for something"})
-        number = next(self._numbers)
+        return self._submit(TRACE_BOOK, number, asked)
+
+    def _submit(self, actor: ActorName, number: int, asked: Input) -> bytes:
+        """Give a request to the lane and wait for its answer."""
         waiting = self._waiting[number] = _Waiting()
-        self._lane.submit(OPERATOR, OperatorAsked(self._clock(), number, request.ask))
+        self._lane.submit(actor, asked)
         if not waiting.done.wait(ANSWER_TIMEOUT):
             self._waiting.pop(number, None)
             return msgspec.json.encode({"error": "the lane does not answer"})
-        if request.ask == "stats":
-            whole = msgspec.json.decode(waiting.body)
-            whole["agent"] = self._status()
-            return msgspec.json.encode(whole)
         return waiting.body

@@ -33,6 +33,9 @@ class PacketTrace(Struct):
     outputs: str = ""
     """Ports that it leaves by, by name where they are plugged in here."""
     flow: str = ""
+    trace: int = 0
+    """Number of the operator's request for which it was followed, -1 if it came by a tunnel with
+    the trace bit, 0 if it was not: its hops are in the trace book as well."""
 
 
 class PacketTraces:
@@ -88,6 +91,10 @@ class PacketTraces:
         else:
             trace.verdict = "consumed"
         trace.verdict += f", {kind} flow" if kind else ", no flow"
+        trace.trace = context.trace
+        if context.trace:
+            which = f"for trace {context.trace}" if context.trace > 0 else "by the trace bit"
+            trace.verdict += f", followed {which}"
         self.finished.append(trace)
 
     def input_done(self) -> None:

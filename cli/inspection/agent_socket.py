@@ -6,6 +6,7 @@ from typing import Literal, TypeVar
 
 import msgspec
 
+from actors.messages.traces import TraceMatch
 from cli.errors import CommandError, ExitStatus
 
 Subject = Literal["flows", "tables", "devices", "stats", "status"]
@@ -54,6 +55,19 @@ class AgentSocket:
     def fault(self, actor: str, times: int) -> None:
         """Make the next `times` messages to an actor crash it."""
         self._exchange({"fault": actor, "times": times})
+
+    def start_trace(self, match: TraceMatch, limit: int, seconds: int) -> bytes:
+        """Follow packets; return the answer."""
+        wanted = {"match": match, "limit": limit, "seconds": seconds}
+        return self._exchange({"trace": wanted})
+
+    def stop_trace(self, trace: int) -> bytes:
+        """Follow no more packets for a request, or for any if 0; return the answer."""
+        return self._exchange({"stop_trace": trace})
+
+    def traces(self, after: int) -> bytes:
+        """Return the requests, and the records with numbers above `after`."""
+        return self._exchange({"traces_after": after})
 
     def decode(self, body: bytes | msgspec.Raw, shape: type[Shape]) -> Shape:
         """Read a part of an answer."""

@@ -33,7 +33,7 @@ def flows(agent: AgentSocket) -> Flows:
     """Return the flows of a host, oldest first. Raises CommandError."""
     body = _part(_ask(agent, "flows"), "flow-controller")
     found = agent.decode(body, tuple[Flow, ...])
-    names = _names_of_all(agent)
+    names = names_of_all(agent)
     return Flows(
         agent.host,
         tuple(
@@ -94,7 +94,7 @@ def tables(agent: AgentSocket) -> Tables:
 
 def devices(agent: AgentSocket) -> Devices:
     """Return the devices that a host holds. Raises CommandError."""
-    names = _names_of_all(agent)
+    names = names_of_all(agent)
     parts = _devices(agent)
     found = []
     for actor, part in parts.items():
@@ -111,7 +111,7 @@ def devices(agent: AgentSocket) -> Devices:
 def stats(agent: AgentSocket) -> Stats:
     """Return a host's counters. Raises CommandError."""
     answer = _ask(agent, "stats")
-    names = _names_of_all(agent)
+    names = names_of_all(agent)
     actors = {
         names.actors.get(actor, actor): {
             counter: value
@@ -173,7 +173,8 @@ def _named(port: Port, names: Names) -> Port:
     )
 
 
-def _names_of_all(agent: AgentSocket) -> Names:
+def names_of_all(agent: AgentSocket) -> Names:
+    """Return the names of all that a host knows. Raises CommandError."""
     return _names(agent, _ask(agent, "tables"))
 
 

@@ -58,6 +58,10 @@ class Names:
         """Return the name behind an id, or the id."""
         return self._names.get(identity, identity)
 
+    def peer(self, address: str) -> str:
+        """Return the name of the host at an underlay address, or the address."""
+        return self._peers.get(address, address)
+
     def text(self, text: str) -> str:
         """Put names in the place of all ids in a text, such as a tag."""
         return _ID.sub(self._name, text)
