@@ -31,6 +31,9 @@ LONGEST_DATAGRAM = 1 << 18
 DUMP_TIMEOUT = 5.0
 """Seconds without any answer after which a dump has failed."""
 
+_NOT_NOW = frozenset({errno.ENOBUFS, errno.ENOMEM, errno.EBUSY, errno.EINTR})
+"""A dump ends so when notifications fill the socket's buffer, or another is not over yet."""
+
 _HEADER = struct.Struct("=IHHII")
 _INFO = struct.Struct("=BxHiII")
 
@@ -124,7 +127,7 @@ class LinkSocket:
             for message in _messages(datagram):
                 ours = message.sequence == self._sequence
                 if message.kind in {NLMSG_ERROR, NLMSG_DONE} and ours:
-                    _raise_if_refused(message)
+                    sound = _ended_well(message) and sound
                     done = True
                 elif message.kind == RTM_NEWLINK and ours:
                     dumped[message.index] = message
@@ -166,10 +169,12 @@ def _messages(datagram: bytes) -> Iterator[_Message]:
                 yield _Message(kind, flags, sequence, index, raw)
 
 
-def _raise_if_refused(message: _Message) -> None:
-    code = struct.unpack_from("=i", message.raw.ljust(20, b"\0"), _HEADER.size)[0]
-    if code < 0:
-        raise OSError(-code, "rtnetlink refuses to tell of the interfaces")
+def _ended_well(message: _Message) -> bool:
+    """Return whether a dump is whole by its last message. Raises OSError if there will be none."""
+    code: int = -struct.unpack_from("=i", message.raw.ljust(20, b"\0"), _HEADER.size)[0]
+    if code > 0 and code not in _NOT_NOW:
+        raise OSError(code, "rtnetlink refuses to tell of the interfaces")
+    return code <= 0
 
 
 def _said(message: _Message) -> Link | LinkGone:

@@ -38,9 +38,11 @@ class LinkWatch(Service):
         """Watch until stopped. Raises OSError."""
         picture = LinkPicture()
         with LinkSocket(self._receive_buffer) as links:
-            sound = self._resynchronise(links, picture)
+            begun = sound = self._resynchronise(links, picture)
             while not self.stopping.is_set():
-                self._tell(picture)
+                begun = begun or sound
+                if begun:
+                    self._tell(picture)
                 if not links.wait(PATIENCE) and sound:
                     continue
                 self.stopping.wait(SETTLE)
@@ -53,7 +55,10 @@ class LinkWatch(Service):
         """Start from a dump again; return False if it has to be repeated."""
         self.dumps += 1
         dump = links.dump()
-        picture.replace(dump.links)
+        if dump.sound:
+            picture.replace(dump.links)
+        else:  # what is not in it may be there nevertheless
+            _take_in(picture, tuple(dump.links.values()))
         _take_in(picture, dump.since)
         return dump.sound
 
