@@ -72,7 +72,7 @@ class Bench:
             stack.callback(self.dialogue.close)
             self.pid = self.dialogue.upcall_pid
             self.dp = self.dialogue.datapath(NewDatapath("dp0", self.pid)).dp_ifindex
-            stack.callback(self.dialogue.ask, DeleteDatapath(self.dp))
+            stack.callback(lambda: self.dialogue.ask(DeleteDatapath(name="dp0")))
             self.wires: list[Wire] = []
             self._markers = 0
             self.ports = [self._add_port(f"port{place}", stack) for place in range(ports)]
