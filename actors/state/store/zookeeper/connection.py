@@ -66,7 +66,12 @@ class Ended(StoreError):  # noqa: N818
 
 
 class _Handler(SequentialThreadingHandler):  # type: ignore[misc]
+    def __init__(self, before_dial: Callable[[], None]) -> None:
+        super().__init__()
+        self._before_dial = before_dial
+
     def create_connection(self, *args: Any, timeout: float, **kwargs: Any) -> Any:
+        self._before_dial()
         return super().create_connection(*args, timeout=min(timeout, _DIAL_SECONDS), **kwargs)
 
 
@@ -129,7 +134,9 @@ class Connection:
         self._ended = False
         self._closed = False
         self._on_end: Callable[[], None] | None = None
-        handler = _Handler()
+        self._timeout = timeout
+        self._down_since: float | None = None
+        handler = _Handler(self._consider_a_fresh_start)
         self._client = KazooClient(
             hosts=address.hosts,
             timeout=timeout,
@@ -178,19 +185,18 @@ class Connection:
         *,
         again: bool,
         expected: tuple[type[Exception], ...] = (),
-        seconds: float = CALL_SECONDS,
     ) -> Any:
         """Send a request and return its answer; `again` if it may be sent more than once.
 
         Raises `expected` as they are, Ended, Unknown, StoreError.
         """
-        deadline = time.monotonic() + seconds
+        deadline = time.monotonic() + CALL_SECONDS
         while True:
             self._await_up(deadline)
             reply = _Reply()
             self._client._call(request, reply)  # noqa: SLF001 - kazoo's own names hide the request
             if not reply.wait(max(0.0, deadline - time.monotonic())):
-                raise Unknown(f"{self._address.url}: no answer within {seconds:.0f} s")
+                raise Unknown(f"{self._address.url}: no answer within {CALL_SECONDS:.0f} s")
             if reply.error is None:
                 return reply.value
             if isinstance(reply.error, expected):
@@ -255,6 +261,10 @@ class Connection:
         """Take note of a change of kazoo's state, on kazoo's thread."""
         with self._changed:
             self._up = state == KazooState.CONNECTED and not self._ended
+            if state == KazooState.CONNECTED:
+                self._down_since = None
+            elif self._down_since is None:
+                self._down_since = time.monotonic()
             self._changed.notify_all()
         if state == KazooState.LOST and self._keep_session:
             self._end()
@@ -263,6 +273,16 @@ class Connection:
                 self._tell(Connected())
             else:
                 self._tell(Disconnected(expired=state == KazooState.LOST))
+
+    def _consider_a_fresh_start(self) -> None:
+        """After a long time without a server, take one that knows less, on kazoo's thread.
+
+        A server refuses a client that has seen later transactions than it has itself. One that
+        lags is avoided so; but one that came back from an empty disk would be, for ever.
+        """
+        since = self._down_since
+        if since is not None and time.monotonic() - since > self._timeout:
+            self._client.last_zxid = 0
 
     def _end(self) -> None:
         with self._changed:

@@ -29,7 +29,7 @@ from actors.state.store.zookeeper.marks import set_mark
 from actors.state.store.zookeeper.objects import Objects
 from actors.state.store.zookeeper.session import ZookeeperSession
 
-_WATCH_TIMEOUT: Final = 6.0
+WATCH_TIMEOUT: Final = 6.0
 """Seconds of silence after which the connection of calls and watches is given up for another."""
 _LONGEST_LEASE: Final = 86_400.0
 _LEASE_BOUNDS: Final = 1.0, 30.0
@@ -45,7 +45,7 @@ class ZookeeperStore:
         self._report = report
         self._layout = Layout(address.root)
         self._delivery = Delivery(address.url, self._layout, report)
-        self._connection = Connection(address, _WATCH_TIMEOUT, tell=self._delivery.take)
+        self._connection = Connection(address, WATCH_TIMEOUT, tell=self._delivery.take)
         self._folders = Folders(address, self._connection, self._layout)
         parts = address.url, self._connection, self._layout, self._folders
         self._objects = Objects(*parts)
