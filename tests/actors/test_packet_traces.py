@@ -306,6 +306,56 @@ def test_requests_and_records_are_bounded() -> None:
     assert near.host.actor("trace-book").state.open == {}
 
 
+def test_flows_of_other_packets_do_not_hide_those_that_are_meant() -> None:
+    net, near, _ = network()
+    meant = udp(A, RA, "10.0.1.11", "10.0.2.11", dport=2001)
+    near.start(TraceMatch(dst_port=2001))
+    net.send("a", ROUTED)
+    before = misses(near.host)
+    net.send("a", ROUTED)
+    assert misses(near.host) == before, "a flow carries it"
+    net.send("a", meant)
+    (record,) = near.records
+    assert "10.0.2.11:2001" in record["summary"]
+    near.stop()
+    net.advance(61)
+    net.send("a", ROUTED)
+    before = misses(near.host)
+    net.send("a", meant)
+    assert misses(near.host) == before, "without a request ports are not read"
+
+
+def test_packet_that_waited_since_before_a_request_makes_no_flow_that_hides_it() -> None:
+    net = Network.from_yaml(TOPOLOGY)
+    near = Tracer(net, "h1")
+    net.send("a", ROUTED)
+    near.start(TraceMatch(dst_port=2001))
+    net.send("b", is_at(B, "10.0.2.11", RB, "10.0.2.1"))
+    net.send("a", udp(A, RA, "10.0.1.11", "10.0.2.11", dport=2001))
+    assert len(near.records) == 1
+
+
+def test_flood_in_pieces_carries_the_trace_bit_in_each() -> None:
+    ports = "".join(f"    p{n}: {{host: h2, interface: p{n}}}\n" for n in range(700))
+    net = Network.from_yaml(
+        f"""
+ayatori: 1
+tunnel_zones: {{dc: {{type: vxlan, members: {{h1: 198.18.0.1, h2: 198.18.0.2}}}}}}
+bridges:
+  web:
+   ports:
+    a: {{host: h1, interface: a}}
+{ports}"""
+    )
+    near, far = Tracer(net, "h1"), Tracer(net, "h2")
+    near.start()
+    net.send("a", ether(A, "ff:ff:ff:ff:ff:ff"))
+    assert near.host.counters.in_pieces == 1
+    assert len(far.records) == 700
+    (record,) = near.records
+    assert (len(record["outputs"]), record["more_outputs"]) == (32, 668)
+
+
 # --- what tunnels bring ---------------------------------------------------------------------------
 
 
