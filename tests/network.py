@@ -89,6 +89,8 @@ class HostEnd:
             network.settings, host=HostId(stable_id("host", name)), name=name
         )
         self.links: dict[str, int] = {}
+        self.silent: set[str] = set()
+        """Links that have no carrier when all are told of."""
         self.datapath = MemoryDatapath(self.links, self._frame_out)
         self.requests = RequestBuffer(self.datapath.send, self._send_failed)
         self.tape = Tape()
@@ -158,7 +160,10 @@ class HostEnd:
         self.store.open_session()
 
     def tell_links(self) -> None:
-        links = tuple(Link(name, index, True, 1500) for name, index in self.links.items())
+        links = tuple(
+            Link(name, index, True, 1500, name not in self.silent)
+            for name, index in self.links.items()
+        )
         changed = LinksChanged(self.network.now, links, whole=True)
         self.give(ActorName("datapath-ports"), changed)
 

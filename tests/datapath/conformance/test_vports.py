@@ -7,7 +7,14 @@ import pytest
 from actors.datapath.odp import constants as odp
 from actors.datapath.odp.actions import Output
 from actors.datapath.odp.replies import VportInfo
-from actors.datapath.odp.requests import DeleteDatapath, DeleteVport, GetVport, NewDatapath, NewVport, SetVport
+from actors.datapath.odp.requests import (
+    DeleteDatapath,
+    DeleteVport,
+    GetVport,
+    NewDatapath,
+    NewVport,
+    SetVport,
+)
 from tests.datapath.conformance.bench import Bench
 from tests.datapath.conformance.frames import Frame
 from tests.datapath.soft.namespaces import Namespace
