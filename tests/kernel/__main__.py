@@ -84,7 +84,7 @@ def _environment() -> dict[str, str]:
     environment["PYTEST_ADDOPTS"] = f"{added} -p no:cacheprovider".strip()
     if sys.stdout.isatty() and "NO_COLOR" not in environment:
         environment.setdefault("PY_COLORS", "1")  # what runs inside sees a pipe
-        environment.setdefault("COLUMNS", str(os.get_terminal_size(1).columns))
+        environment.setdefault("COLUMNS", str(os.get_terminal_size(1).columns or 80))
     return environment
 
 

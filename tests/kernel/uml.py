@@ -26,6 +26,7 @@ ROOT: Final = Path(__file__).parents[2]
 PROGRAM: Final = "linux.uml"
 MODULES: Final = Path("/usr/lib/uml/modules")
 SHIM: Final = Path(__file__).with_name("wide_xstate.c")
+_HEADER: Final = Path("/usr/include/elf.h")
 BOOT_SECONDS: Final = 60.0
 """From start until the modules are in; two seconds are usual, a busy machine needs more."""
 TAIL_LINES: Final = 15
@@ -59,8 +60,9 @@ class Machine:
 def missing(program: str = PROGRAM, folder: Path = MODULES) -> list[str]:
     """Return the Debian packages that are needed here and not installed."""
     packages = [] if shutil.which(program) and folder.is_dir() else ["user-mode-linux"]
-    if needs_shim() and not shutil.which("cc"):
-        packages += ["gcc", "libc6-dev"]
+    if needs_shim():
+        packages += [] if shutil.which("cc") else ["gcc"]
+        packages += [] if _HEADER.exists() else ["libc6-dev"]
     return packages
 
 
