@@ -47,6 +47,8 @@ class RequestBuffer:
         self.end = self._start
         """Offset in `buffer` of the next request, if it ends at or before `limit`."""
         self.limit = self._start + chunk_size
+        self.send_from = self._start + send_at
+        """Offset from which on what has gathered is worth a send."""
 
     def reserve(self, size: int) -> int:
         """Return an offset in `buffer` at which `size` bytes may be written, or -1 if never."""
@@ -59,7 +61,7 @@ class RequestBuffer:
     def commit(self, end: int) -> None:
         """Take in a request that was written and ends at `end`."""
         self.end = end
-        if end - self._start >= self._send_at:
+        if end >= self.send_from:
             self.flush()
 
     def flush(self) -> None:
@@ -116,6 +118,7 @@ class RequestBuffer:
         self._waiting.append((start, end))
         self._start = self.end = self._free.popleft()
         self.limit = self._start + self._chunk_size
+        self.send_from = self._start + self._send_at
 
     def _sequences(self, start: int, end: int) -> tuple[int, ...]:
         """Return the sequence numbers of the messages between two offsets."""
