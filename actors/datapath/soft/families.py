@@ -14,5 +14,12 @@ FAMILY_IDS: Final = {
 }
 """Id and version by name."""
 
+GROUP_IDS: Final = {
+    odp.OVS_DATAPATH_FAMILY: 1,
+    odp.OVS_VPORT_FAMILY: 2,
+    odp.OVS_FLOW_FAMILY: 3,
+}
+"""The multicast group of a family's notifications, which is called as the family is."""
+
 AGENT_PID: Final = 1
 """The netlink port id of the one agent that this datapath talks to."""

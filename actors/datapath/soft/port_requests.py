@@ -109,9 +109,12 @@ class PortRequests:
         """Open a device and make it a port."""
         datapath = self._inventory.find(request.dp_ifindex)
         number = self._number(datapath, request.port_no)
-        if self._inventory.port_named(request.name) is not None:
+        found = self._inventory.port_named(request.name)
+        if found is not None:
+            # __netdev_upper_dev_link(): a link has one master, and is told when it is the same.
             netdev = request.type == odp.OVS_VPORT_TYPE_NETDEV
-            raise Refused(errno.EBUSY if netdev else errno.EEXIST, f"port {request.name}")
+            elsewhere = netdev and found[0] is not datapath
+            raise Refused(errno.EBUSY if elsewhere else errno.EEXIST, f"port {request.name}")
         taken = _TUNNEL_TAKEN.get(request.type)
         if taken and self._inventory.has_tunnel(request.type, request.dst_port):
             raise Refused(taken, "another tunnel port takes the same packets")
@@ -127,7 +130,7 @@ class PortRequests:
         return describe_port(seq, odp.OVS_VPORT_CMD_NEW, datapath, port)
 
     def _number(self, datapath: Datapath, wanted: int | None) -> int:
-        if wanted is None:
+        if not wanted:  # the local port's number, 0, asks for any
             number = next(n for n in itertools.count(1) if n not in datapath.ports)
         else:
             number = wanted

@@ -1,24 +1,34 @@
 """The soft datapath's process: it joins the agent's sockets, the loop and the service."""
 
+import itertools
 import logging
 import select
 import socket
 from collections.abc import Iterator
 from typing import Final
 
+from actors.datapath.odp import constants as odp
+from actors.datapath.odp.replies import encode_reply
 from actors.datapath.soft.clock import TurnClock
+from actors.datapath.soft.datapath import Datapath
+from actors.datapath.soft.families import FAMILIES
 from actors.datapath.soft.flow_requests import FlowRequests
 from actors.datapath.soft.inventory import Inventory
 from actors.datapath.soft.limits import REQUESTS_PER_TURN
 from actors.datapath.soft.link_watch import LinkWatch
 from actors.datapath.soft.loop import Loop
-from actors.datapath.soft.port_requests import PortRequests
+from actors.datapath.soft.port_requests import PortRequests, describe_port
+from actors.datapath.soft.ports.port import Port
 from actors.datapath.soft.service import Service
 from actors.datapath.soft.upcalls import UpcallSender
 
 _LOG = logging.getLogger(__name__)
 _LARGEST_REQUEST: Final = 1 << 20
 """Bytes of one send of the agent; a longer one is cut, and its cut message fails."""
+
+
+_THE_KERNEL: Final = 0
+"""The port id that notifications carry."""
 
 
 class _AgentGoneError(Exception):
@@ -46,7 +56,7 @@ class Program:
         """Serve until the agent's end closes, or SIGTERM; then undo everything."""
         try:
             self._loop.stop_on_signals()
-            self._loop.run(self._requests, self._serve, self._ports.unplug)
+            self._loop.run(self._requests, self._serve, self._port_gone)
         finally:
             self._ports.close()
             self._loop.close()
@@ -70,6 +80,17 @@ class Program:
             _LOG.info("the agent has gone: %s", gone)
             return False
         return True
+
+    def _port_gone(self, datapath: Datapath, port: Port) -> None:
+        """Remove a port whose device went away, and notify the agent as ovs_dp_notify_wq() does."""
+        info = describe_port(0, odp.OVS_VPORT_CMD_DEL, datapath, port)
+        self._ports.unplug(datapath, port)
+        notification = encode_reply(info, families=FAMILIES, pid=_THE_KERNEL)
+        self._answers = itertools.chain(self._answers, (notification,))
+        try:
+            self._send_answers()
+        except _AgentGoneError as gone:
+            _LOG.info("nobody hears that %s is gone: %s", port.name, gone)
 
     def _receive(self) -> bytes | None:
         try:

@@ -8,6 +8,8 @@ import errno
 import logging
 from collections.abc import Iterable, Iterator
 
+from msgspec.structs import astuple
+
 from actors.datapath.odp import constants as odp
 from actors.datapath.odp.errors import OdpError
 from actors.datapath.odp.messages import NetlinkHeader
@@ -38,7 +40,7 @@ from actors.datapath.odp.requests import (
     SetVport,
     Unsupported,
 )
-from actors.datapath.soft.families import AGENT_PID, FAMILIES, FAMILY_IDS
+from actors.datapath.soft.families import AGENT_PID, FAMILIES, FAMILY_IDS, GROUP_IDS
 from actors.datapath.soft.flow_requests import FlowRequests, describe_flow
 from actors.datapath.soft.inventory import Inventory
 from actors.datapath.soft.limits import REPLY_BYTES
@@ -81,7 +83,10 @@ class Service:
 
     def _messages(self, request: NetlinkRequest) -> Iterator[bytes]:
         header, body = request.header, request.body
-        if not header.flags & odp.NLM_F_REQUEST:
+        if not header.flags & odp.NLM_F_REQUEST or header.type < odp.GENL_ID_CTRL:
+            # No request, or a control message: see netlink_rcv_skb() of net/netlink.
+            if header.flags & odp.NLM_F_ACK:
+                yield encode_ack(header, AGENT_PID)
             return
         try:
             if header.dump and isinstance(body, GetDatapath | GetVport | GetFlow):
@@ -135,7 +140,9 @@ class Service:
             case GetFamily(name):
                 return _family(seq, name)
             case Unsupported():
-                raise Refused(errno.EOPNOTSUPP, f"command {header.cmd} of type {header.type}")
+                known = header.type in {odp.GENL_ID_CTRL, *astuple(FAMILIES)}
+                code = errno.EOPNOTSUPP if known else errno.ENOENT
+                raise Refused(code, f"command {header.cmd} of type {header.type}")
             case Malformed(reason):
                 raise Refused(errno.EINVAL, reason)
 
@@ -155,4 +162,5 @@ def _family(seq: int, name: str) -> FamilyInfo:
     if name not in FAMILY_IDS:
         raise Refused(errno.ENOENT, f"no family {name}")
     number, version = FAMILY_IDS[name]
-    return FamilyInfo(seq=seq, id=number, name=name, version=version)
+    groups = ((name, GROUP_IDS[name]),) if name in GROUP_IDS else ()
+    return FamilyInfo(seq=seq, id=number, name=name, version=version, groups=groups)

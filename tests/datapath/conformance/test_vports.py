@@ -161,7 +161,9 @@ def test_upcalls_go_to_whom_the_port_names_and_are_lost_to_nobody(bench: Bench) 
     assert bench.inject(1, _FRAME).upcall().frame == _FRAME
 
 
-def test_frames_to_a_port_that_is_gone_are_swallowed_and_the_others_go_on(bench: Bench, spare: str) -> None:
+def test_frames_to_a_port_that_is_gone_are_swallowed_and_the_others_go_on(
+    bench: Bench, spare: str
+) -> None:
     number = bench.add_vport(spare)
     bench.add_flow(bench.key_of(_FRAME), Output(number), Output(2), Output(number), Output(3))
     assert [len(frames) for frames in bench.inject(0, _FRAME).frames] == [0, 1, 1]
@@ -191,13 +193,13 @@ def test_a_deleted_link_takes_its_port_along_and_that_is_notified(bench: Bench, 
     assert len(bench.inject(0, _FRAME).only(1)) == 1
 
 
-def test_a_link_that_moves_to_another_namespace_is_no_port_any_more(bench: Bench, spare: str) -> None:
+def test_a_link_that_moves_to_another_namespace_is_no_port_any_more(
+    bench: Bench, spare: str
+) -> None:
     number = bench.add_vport(spare)
     (group,) = (group for _, group in bench.dialogue.family[odp.OVS_VPORT_FAMILY].groups)
     bench.dialogue.channel.listen(group)
     with Namespace() as elsewhere:
         bench.host.set_link(spare, net_ns_fd=elsewhere.fd)
-        bench.dialogue.notified(
-            lambda info: isinstance(info, VportInfo) and info.port_no == number
-        )
+        bench.dialogue.notified(lambda info: isinstance(info, VportInfo) and info.port_no == number)
         assert bench.dialogue.refusal(GetVport(bench.dp, number)) == errno.ENODEV

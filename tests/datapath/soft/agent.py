@@ -18,6 +18,7 @@ from actors.datapath.odp.replies import (
     FamilyInfo,
     FlowInfo,
     NetlinkRefused,
+    Notification,
     Reply,
     VportInfo,
     decode_replies,
@@ -86,8 +87,9 @@ class Agent:
 
     def _read_replies(self) -> None:
         while datagram := self.channel.receive_reply():
-            for reply in decode_replies(datagram, self.families):
-                self._replies.put(reply)
+            for reply in decode_replies(datagram, self.families, self.channel.reply_pid):
+                if not isinstance(reply, Notification):
+                    self._replies.put(reply)
 
     def _read_upcalls(self) -> None:
         while datagrams := self.channel.receive_upcalls():

@@ -86,7 +86,6 @@ _REFUSALS: list[tuple[Callable[[int], Encodable], int, int]] = [
     (lambda dp: NewVport(dp, odp.OVS_VPORT_TYPE_VXLAN, "vx"), 0, errno.EINVAL),
     (lambda dp: NewVport(dp, odp.OVS_VPORT_TYPE_GENEVE, "gnv"), 0, errno.EINVAL),
     (lambda dp: NewVport(dp, 6, "other"), 0, errno.EAFNOSUPPORT),
-    (lambda dp: NewVport(dp, odp.OVS_VPORT_TYPE_INTERNAL, "in", (0,), 0), 0, errno.EBUSY),
     (lambda dp: NewVport(dp, odp.OVS_VPORT_TYPE_INTERNAL, "in", (0,), 70_000), 0, errno.EFBIG),
     (lambda dp: NewVport(dp, odp.OVS_VPORT_TYPE_INTERNAL, "dp0"), 0, errno.EEXIST),
     (lambda _: NewVport(0, odp.OVS_VPORT_TYPE_INTERNAL, "in"), 0, errno.ENODEV),
