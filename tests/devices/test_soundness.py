@@ -61,6 +61,15 @@ class Bench:
         self.net.settle()
         return self.host.lane.snapshot()
 
+    def turn(self, link: str, state: Snapshot, *, carrier: bool) -> Snapshot:
+        """Let an interface lose or regain its carrier; return the state that comes of it."""
+        self.host.lane.restore(state)
+        self.host.set_link(link, carrier=carrier)
+        self.net.settle()
+        plugged = self.host.actor("datapath-ports").state.plugged[link]
+        assert plugged.active == carrier
+        return self.rest()
+
     def raw_key(self, packet: Fields, frame: bytes, tunnel: TunnelKey | None) -> bytes:
         link = "ayatori-vxlan" if tunnel else packet.link
         port = self.host.datapath.port(link)
@@ -136,14 +145,31 @@ def test_packet_that_matches_a_flow_is_treated_as_its_own_simulation_would(seed:
         frame = packet.frame()
         at.simulate(at.raw_key(packet, frame, None), frame, state)
         state = at.rest()
+    inactive = random.random() < 0.15
+    if inactive:
+        state = at.turn("b", state, carrier=False)
     tunnel = random_tunnel(random, at.host)
     first = random_packet(random, topology)
     raw_key = at.raw_key(first, first.frame(), tunnel)
     flow = at.simulate(raw_key, first.frame(), state).flow
-    if flow is None:
-        event("no flow")
-        return
-    event("flow" if flow.actions else "drop flow")
+    event("no flow" if flow is None else "flow" if flow.actions else "drop flow")
+    if flow is not None:
+        hold_to(flow, at, random, topology, first, tunnel, state)
+    if inactive:
+        at.state = at.turn("b", state, carrier=True)
+
+
+def hold_to(
+    flow: InstallFlow,
+    at: Bench,
+    random: Random,
+    topology: int,
+    first: Fields,
+    tunnel: TunnelKey | None,
+    state: Snapshot,
+) -> None:
+    """Fail if a packet that matches the flow of `first` is treated otherwise by its simulation."""
+    raw_key = at.raw_key(first, first.frame(), tunnel)
     mask, match = flow.mask, masked(raw_key, flow.mask)
 
     def matches(packet: Fields) -> bool:
