@@ -114,6 +114,17 @@ def mask_for(raw_key: bytes, seen: int) -> bytes:
     return mask
 
 
+def exact_mask(raw_key: bytes) -> bytes:
+    """Return the mask that a flow without one has: all bits of all attributes of its key.
+
+    As mask_set_nlattr() in net/openvswitch/flow_netlink.c. Raises OdpError if it is malformed.
+    """
+    ones = bytearray(raw_key)
+    for _, node in _leaves(shape_of(raw_key).nodes, 0):
+        ones[node.start : node.end] = b"\xff" * (node.end - node.start)
+    return bytes(ones)
+
+
 def masked(raw_key: bytes, mask: bytes) -> bytes:
     """Return the identity of the megaflow: equal if and only if the flows match the same packets.
 

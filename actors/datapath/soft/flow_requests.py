@@ -10,7 +10,8 @@ from typing import Final
 from actors.datapath.odp import constants as odp
 from actors.datapath.odp.actions import decode_actions
 from actors.datapath.odp.errors import OdpError
-from actors.datapath.odp.key import decode_key
+from actors.datapath.odp.key import decode_key, encode_key
+from actors.datapath.odp.mask import exact_mask
 from actors.datapath.odp.replies import FlowInfo
 from actors.datapath.odp.requests import (
     DeleteFlow,
@@ -161,17 +162,31 @@ def describe_flow(
     """Return what a reply says of a flow; a flow without a unique id always tells its key."""
     if not flow.ufid:
         ufid_flags = 0
-    omit_mask = ufid_flags & odp.OVS_UFID_F_OMIT_MASK or not flow.raw_mask
     return FlowInfo(
         seq=seq,
         cmd=cmd,
         dp_ifindex=datapath.ifindex,
         ufid=flow.ufid or None,
-        raw_key=None if ufid_flags & odp.OVS_UFID_F_OMIT_KEY else flow.raw_key,
-        mask=None if omit_mask else flow.raw_mask,
+        raw_key=None if ufid_flags & odp.OVS_UFID_F_OMIT_KEY else _told_key(flow),
+        mask=None if ufid_flags & odp.OVS_UFID_F_OMIT_MASK else _told_mask(flow),
         actions=None if ufid_flags & odp.OVS_UFID_F_OMIT_ACTIONS else flow.raw_actions,
         packets=flow.packets,
         bytes=flow.bytes,
         used=flow.used,
         tcp_flags=flow.tcp_flags & _TCP_FLAGS,
     )
+
+
+def _told_key(flow: Flow) -> bytes:
+    """Return the key as ovs_flow_cmd_fill_info() puts it: masked, unless it is the identity."""
+    if not flow.ufid:
+        return flow.raw_key
+    try:
+        return encode_key(masking_of(flow.mask)(flow.key))
+    except OdpError:
+        return flow.raw_key  # what is left of it has no netlink form
+
+
+def _told_mask(flow: Flow) -> bytes:
+    """Return the mask; of a flow that was made without one, that which matches its whole key."""
+    return flow.raw_mask or exact_mask(flow.raw_key)

@@ -13,7 +13,7 @@ from actors.datapath.odp import constants as odp
 from actors.datapath.odp.actions import Output, Userspace, encode_actions
 from actors.datapath.odp.attributes import attribute, u32
 from actors.datapath.odp.key import encode_key
-from actors.datapath.odp.mask import mask_for
+from actors.datapath.odp.mask import exact_mask, mask_for
 from actors.datapath.odp.replies import (
     Acknowledged,
     DatapathInfo,
@@ -161,7 +161,7 @@ def test_a_flow_is_found_by_its_whole_key_when_it_has_no_unique_id(agent: Agent)
     agent.add_flow(_KEY, Output(1), seen=None)
     (info,) = agent.ask(GetFlow(dp, None, _KEY))
     assert isinstance(info, FlowInfo)
-    assert (info.raw_key, info.mask, info.ufid) == (_KEY, None, None)
+    assert (info.raw_key, info.mask, info.ufid) == (_KEY, exact_mask(_KEY), None)
     assert _refusal(agent, GetFlow(dp, None, _OTHER_KEY)) == errno.ENOENT
     agent.ask(SetFlow(dp, _KEY, encode_actions((Output(9),))))
     (deleted,) = agent.ask(DeleteFlow(dp, None, _KEY), odp.NLM_F_ECHO)
