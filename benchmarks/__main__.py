@@ -8,10 +8,15 @@ import msgspec
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks import codec, packet_path, tables
+from benchmarks import codec, packet_path, tables, zookeeper
 from benchmarks.measure import ROUNDS, Figure
 
-SECTIONS = {"packet path": packet_path.figures, "codec": codec.figures, "tables": tables.figures}
+SECTIONS = {
+    "packet path": packet_path.figures,
+    "codec": codec.figures,
+    "tables": tables.figures,
+    "zookeeper": zookeeper.figures,
+}
 
 
 def main() -> None:

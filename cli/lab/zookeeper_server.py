@@ -20,8 +20,6 @@ _LIBC: Final = ctypes.CDLL(None)
 
 _JARS: Final = Path("/usr/share/java")
 _CLASS: Final = "org.apache.zookeeper.server.quorum.QuorumPeerMain"
-LARGEST_REQUEST: Final = 64 * 1024 * 1024
-"""Bytes of one request (`jute.maxbuffer`): a topology of tens of thousands of ports is one."""
 _START_SECONDS: Final = 30.0
 _LOOK_SECONDS: Final = 0.02
 _STOP_SECONDS: Final = 5.0
@@ -49,6 +47,8 @@ class ServerOptions(Struct, frozen=True):
     """Write to the disk before answering. Tests need no power cut survived."""
     heap: int = 128
     """MiB."""
+    largest_request: int = 64 * 1024 * 1024
+    """Bytes (`jute.maxbuffer`): a topology of tens of thousands of ports is one request."""
 
 
 def installed() -> str | None:
@@ -216,7 +216,7 @@ class ZookeeperServer:
             "-XX:+UseSerialGC",
             "-Xshare:auto",
             "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn",
-            f"-Djute.maxbuffer={LARGEST_REQUEST}",
+            f"-Djute.maxbuffer={self._options.largest_request}",
             "-cp",
             ":".join(map(str, jars)),
         )

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from cli.lab.zookeeper_server import ServerOptions, ZookeeperServer, ensemble_members
 
-_OPTIONS = ServerOptions(tick=500, durable=False)
+_OPTIONS = ServerOptions(tick=500, durable=False, largest_request=8_000_000)
 PATIENCE = 30.0
 
 

@@ -14,8 +14,6 @@ import binascii
 from typing import Final
 from urllib.parse import quote, unquote_to_bytes
 
-from msgspec import Struct
-
 from actors.state.store.interface import EntryPut, ObjectKey
 
 LONGEST_ENTRY: Final = 16_384
@@ -32,23 +30,6 @@ _SEQUENCE_DIGITS: Final = 10
 
 class Undecodable(ValueError):  # noqa: N818 - it names what was found
     """A component of a path that this store would not have written."""
-
-
-class ObjectPlace(Struct, frozen=True):
-    """A path that an object is at, or would be if its id could be read."""
-
-    kind: str
-    id: str
-
-
-class EntryPlace(Struct, frozen=True):
-    """A path that a table's entry is at: the entry's name is not decoded yet."""
-
-    table: str
-    name: str
-
-
-Place = ObjectPlace | EntryPlace
 
 
 def component(name: str) -> str:
@@ -141,16 +122,3 @@ class Layout:
     def session(self, owner: str) -> str:
         """Return the path that says who holds the session of `owner`."""
         return f"{self.sessions}/{component(owner)}"
-
-    def place(self, path: str) -> Place | None:
-        """Return what a path is of; None if it is a folder. Raises Undecodable."""
-        if not path.startswith(f"{self.root}/"):
-            raise Undecodable(path)
-        parts = path[len(self.root) + 1 :].split("/")
-        if len(parts) < 3 and parts[0] in {"objects", "tables", "sessions"}:
-            return None
-        if len(parts) == 3 and parts[0] == "objects":
-            return ObjectPlace(name_of(parts[1]), name_of(parts[2]))
-        if len(parts) == 3 and parts[0] == "tables":
-            return EntryPlace(name_of(parts[1]), parts[2])
-        raise Undecodable(path)

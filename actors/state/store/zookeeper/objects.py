@@ -6,7 +6,6 @@ from typing import Final, assert_never
 
 from kazoo.exceptions import (
     BadVersionError,
-    KazooException,
     NodeExistsError,
     NoNodeError,
     RolledBackError,
@@ -105,9 +104,7 @@ class Objects:
         request = wire.Transaction(requests)
         size = len(request.serialize()) + _HEADER
         try:
-            results: list[object] = self._connection.call(
-                request, again=False, expected=(KazooException,)
-            )
+            results: list[object] = self._connection.call(request, again=False)
         except Unknown as error:
             if size > DEFAULT_LARGEST:
                 raise StoreError(
@@ -116,8 +113,6 @@ class Objects:
                     " jute.maxbuffer says otherwise"
                 ) from error
             raise StoreError(f"{error}; the transaction may have been applied, or not") from error
-        except KazooException as error:
-            return StoreError(f"{self._url}: ZooKeeper refuses: {error!r}")
         for operation, result in zip(operations, results, strict=True):
             if isinstance(result, RolledBackError | RuntimeInconsistency):
                 continue
