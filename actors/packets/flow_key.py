@@ -18,7 +18,8 @@ class TunnelKey(Struct, frozen=True):
     """Outer header of a packet that came out of, or goes into, a tunnel."""
 
     tun_id: int
-    """24-bit VNI; it carries the egress port's number, see actors/tunnel_key.py."""
+    """VNI of 24 bits, of GRE a key of 32; it carries the egress port's number, see
+    actors/tunnel_key.py."""
     src: IpAddress
     dst: IpAddress
     tos: int = 0

@@ -1,7 +1,7 @@
 """Packet: one frame on its way through the datapath, and what is known of its checksum and size.
 
 It owns one buffer with room ahead of the frame, so that pushing a VLAN tag, or putting a
-virtio-net or VXLAN header before it, moves no payload. As the kernel's `sk_buff`, a frame may
+virtio-net or tunnel header before it, moves no payload. As the kernel's `sk_buff`, a frame may
 still lack its transport checksum (CHECKSUM_PARTIAL) and may be larger than any MTU (GSO); the
 virtio-net header (linux/virtio_net.h, legacy layout of 10 bytes) says so at both edges.
 """
@@ -12,7 +12,7 @@ from typing import Final
 from actors.packets.flow_key import TunnelKey
 
 HEADROOM: Final = 128
-"""Bytes ahead of a received frame: virtio-net or VXLAN header and two VLAN tags fit."""
+"""Bytes ahead of a received frame: virtio-net or tunnel header and two VLAN tags fit."""
 MAX_FRAME: Final = 65536 + 64
 """The kernel's legacy GSO limit with link headers; larger (BIG TCP) frames are refused."""
 VNET_HEADER: Final = struct.Struct("=BBHHHH")
