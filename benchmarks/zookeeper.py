@@ -11,6 +11,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Iterator
+from functools import partial
 from multiprocessing.connection import Connection
 from pathlib import Path
 
@@ -71,11 +72,15 @@ def _latency(url: str, entries: int) -> Figure:
             assert pipe.poll(PATIENCE)
             sent: dict[bytes, float] = pipe.recv()
             with changed:
-                assert changed.wait_for(lambda sent=sent: sent.keys() <= arrived.keys(), PATIENCE)
+                assert changed.wait_for(partial(_all_arrived, sent, arrived), PATIENCE)
             medians.append(1e3 * statistics.median(arrived[v] - at for v, at in sent.items()))
         pipe.send(None)
     name = f"put at one agent to listener at another, {entries:,} entries"
     return Figure(name, statistics.median(medians), "ms", WANTED_MS, min(medians), max(medians))
+
+
+def _all_arrived(sent: dict[bytes, float], arrived: dict[bytes, float]) -> bool:
+    return sent.keys() <= arrived.keys()
 
 
 def _put_one_by_one(url: str, entries: int, pipe: Connection) -> None:
