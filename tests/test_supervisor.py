@@ -213,6 +213,8 @@ def test_a_datapath_process_that_dies_is_started_again(
         ("tunel: {port: 1}\n", "did you mean `tunnel`?"),
         ("limits: {flows: 0}\n", "limits.flows"),
         ("tunnel: {port: 70000}\n", "no UDP port"),
+        ("tunnel: {geneve_port: 0}\n", "no UDP port"),
+        ("tunnel: {port: 6081}\n", "the same UDP port"),
         ("journal_: 3\n", "unknown field `journal_`"),
         ("datapath: magic\n", "datapath"),
         ("a: [\n", "agent.yaml"),
