@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from cli import main, trace
+from cli import main
 from cli.errors import ExitStatus
 from cli.inspection import trace_records
 from cli.inspection.agent_socket import AgentSocket
@@ -212,7 +212,7 @@ def test_following_goes_on_until_it_is_interrupted(
             raise KeyboardInterrupt
         agent.book["records"].append(record(2))
 
-    monkeypatch.setattr(trace.time, "sleep", interrupt)
+    monkeypatch.setattr("cli.trace.time.sleep", interrupt)
     agent.book["records"] = [record(1)]
     assert run(agent, "show", "--follow", "--json") == 130
     assert [json.loads(line)["number"] for line in capsys.readouterr().out.splitlines()] == [1, 2]
