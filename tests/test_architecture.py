@@ -72,8 +72,6 @@ EDGES = (
 """Where clocks and chance are read, to become inputs."""
 
 LONG = {
-    # The broker's state machine over one buffer; its parts beside it are request_buffer and sequence.
-    "actors/datapath/netlink_broker.py",
     # One decoder a reply kind, in the kernel header's order.
     "actors/datapath/odp/replies.py",
 }

@@ -1,5 +1,7 @@
 """FlowDump: a dump of the datapath's flows while it comes in. Pure."""
 
+import struct
+
 from msgspec import Struct, field
 
 from actors.datapath.odp.constants import UFID_LENGTH
@@ -7,11 +9,12 @@ from actors.datapath.odp.replies import FlowInfo
 from actors.messages.flows import FlowStatistics
 from actors.values import Nanoseconds
 
+_NUMBER = struct.Struct("=Q").unpack_from
 MOST_DUMPED = 1_000_000
 """Flows of one dump that are kept."""
 
 
-class FlowDump(Struct):
+class FlowDump(Struct, tag="flows"):
     """What came so far; `foreign` are the UFIDs of flows that this agent did not make."""
 
     sequence: int
@@ -28,7 +31,7 @@ class FlowDump(Struct):
         if ufid is None:
             return True
         if len(ufid) == UFID_LENGTH and int.from_bytes(ufid[:8]) == epoch:
-            number = int.from_bytes(ufid[8:])
+            number = _NUMBER(ufid, 8)[0]
             self.flows.append(FlowStatistics(number, info.packets, info.bytes, info.used))
         else:
             self.foreign.append(ufid)

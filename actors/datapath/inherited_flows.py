@@ -46,7 +46,7 @@ class InheritedFlows:
         """Ask what is there."""
         broker = self._broker
         broker.state.inherited = Inherited(Nanoseconds(broker.lane.now + GRACE))
-        broker.dump()
+        broker.dumps.ask_flows()
 
     def found(self, ufids: list[bytes], *, complete: bool) -> bool:
         """Take in the flows of a dump that are not ours; return False if they are not wanted."""
@@ -54,7 +54,7 @@ class InheritedFlows:
         if inherited is None or inherited.listed:
             return False
         if not complete:
-            self._broker.dump()
+            self._broker.dumps.ask_flows()
             return True
         inherited.listed = True
         inherited.flows = ufids

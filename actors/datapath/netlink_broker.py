@@ -7,20 +7,16 @@ for their statistics. When replies were lost, it dumps flows and ports and bring
 together; what the datapath does by itself (a port's device is deleted) it hears as notifications.
 """
 
+import errno
 import struct
 from typing import assert_never
 
 import msgspec
 
-from actors.datapath.flow_dump import FlowDump
+from actors.datapath.dumps import Dumps, DumpState
 from actors.datapath.inherited_flows import Inherited, InheritedFlows
 from actors.datapath.odp import constants as c
 from actors.datapath.odp.errors import OdpError
-from actors.datapath.odp.hot_requests import (
-    write_flow_create,
-    write_flow_delete,
-    write_packet_execute,
-)
 from actors.datapath.odp.messages import Families
 from actors.datapath.odp.replies import (
     Acknowledged,
@@ -35,21 +31,15 @@ from actors.datapath.odp.replies import (
 from actors.datapath.odp.requests import (
     DeleteFlow,
     Encodable,
-    GetFlow,
-    GetVport,
     encode_request,
 )
-from actors.datapath.port_dump import PortDump
-from actors.datapath.port_requests import GONE, REQUEST_TIMEOUT, PendingRequest, PortRequests
+from actors.datapath.port_requests import GONE, PendingRequest, PortRequests
 from actors.datapath.request_buffer import RequestBuffer
+from actors.datapath.request_writer import RequestWriter
 from actors.datapath.sequence import (
-    CREATE_BITS,
-    DELETE_BITS,
-    EXECUTE_BITS,
     KIND_CREATE,
     KIND_DELETE,
     KIND_EXECUTE,
-    KIND_REQUEST,
     NUMBER_MASK,
     flow_of,
     kind_of,
@@ -61,7 +51,6 @@ from actors.messages.flows import (
     ExecutePacket,
     FlowDeleted,
     FlowRefused,
-    FlowsDumped,
     FlushFlows,
     InstallFlow,
     RemoveFlow,
@@ -133,8 +122,7 @@ class BrokerState(msgspec.Struct):
     opening: dict[str, PendingRequest] = msgspec.field(default_factory=dict)
     """Vports to be made once there is a port id for their upcalls, by link."""
     upcall_pids: dict[str, int] = msgspec.field(default_factory=dict)
-    dump: FlowDump | None = None
-    port_dump: PortDump | None = None
+    dumps: DumpState = msgspec.field(default_factory=DumpState)
     inherited: Inherited | None = None
     counters: dict[str, int] = msgspec.field(default_factory=dict)
 
@@ -151,7 +139,22 @@ class NetlinkBroker(LaneActor):
         self.requests = requests
         self.journal = lane.journal
         self.ports = PortRequests(self)
+        self.dumps = Dumps(self)
         self.inherited = InheritedFlows(self)
+        self._writer: RequestWriter | None = None
+
+    def restored(self) -> None:
+        """Make the writer of the datapath that the state tells of."""
+        state = self.state
+        self._writer = None
+        if state.connected:
+            self._writer = RequestWriter(
+                self.requests,
+                state.families,
+                state.datapath,
+                state.epoch,
+                self.journal.append_netlink,
+            )
 
     def on_receive(self, message: BrokerMessage) -> None:
         """Handle one message."""
@@ -161,9 +164,10 @@ class NetlinkBroker(LaneActor):
         if type(message) is InstallFlow:
             self._install(message)
             return
+        if type(message) is RemoveFlow:
+            self._remove_flow(message)
+            return
         match message:
-            case RemoveFlow():
-                self._remove_flow(message)
             case AddPort() | AddTunnelPort():
                 self.ports.add(message)
             case RemovePort():
@@ -171,7 +175,7 @@ class NetlinkBroker(LaneActor):
             case ExpireInherited():
                 self.inherited.expire()
             case DumpFlows():
-                self.dump()
+                self.dumps.ask_flows()
             case FlushFlows():
                 if self.state.connected:
                     self.request(DeleteFlow(self.state.datapath))
@@ -182,7 +186,7 @@ class NetlinkBroker(LaneActor):
                     {"pending": len(self.state.pending), **self.state.counters}
                 )
                 self.send(message.requester, Inspected(message.request, self.name, body))
-            case InstallFlow() | ExecutePacket():
+            case InstallFlow() | ExecutePacket() | RemoveFlow():
                 raise AssertionError("handled above")
             case _:
                 self._on_datapath(message)
@@ -209,76 +213,36 @@ class NetlinkBroker(LaneActor):
     # --- the packet path ----------------------------------------------------------------------
 
     def _install(self, message: InstallFlow) -> None:
-        state = self.state
-        if not state.connected:
-            return
-        requests = self.requests
-        key, mask, actions = message.raw_key, message.mask, message.actions
-        start = requests.reserve(128 + len(key) + len(mask) + len(actions))
-        if start < 0:
-            self.send(FLOW_CONTROLLER, FlowRefused(message.flow, 90))
+        writer = self._writer
+        if writer is None:
             return
         flow = message.flow
-        state.next_flow = flow + 1
-        end = write_flow_create(
-            requests.buffer,
-            start,
-            family=state.families.flow,
-            seq=CREATE_BITS | (flow & NUMBER_MASK),
-            pid=0,
-            dp_ifindex=state.datapath,
-            ufid=_UFID(state.epoch, flow),
-            raw_key=key,
-            mask=mask,
-            actions=actions,
-        )
-        self.journal.append_netlink(requests.view[start:end], 0)
-        requests.commit(end)
+        try:
+            writer.flow_create(flow, message.raw_key, message.mask, message.actions)
+        except OdpError:
+            self.send(FLOW_CONTROLLER, FlowRefused(flow, errno.EMSGSIZE))
+            return
+        self.state.next_flow = flow + 1
 
     def _execute(self, message: ExecutePacket) -> None:
-        state = self.state
-        if not state.connected:
+        writer = self._writer
+        if writer is None:
             self.count("packets without a datapath")
             return
-        requests = self.requests
-        key, actions, frame = message.raw_key or METADATA_ONLY, message.actions, message.frame
-        start = requests.reserve(128 + len(key) + len(actions) + len(frame))
-        if start < 0:
+        state = self.state
+        number = state.next_execute
+        try:
+            writer.packet_execute(
+                number, message.raw_key or METADATA_ONLY, message.actions, message.frame
+            )
+        except OdpError:
             self.count("packets too large")
             return
-        number = state.next_execute
         state.next_execute = number + 1
-        end = write_packet_execute(
-            requests.buffer,
-            start,
-            family=state.families.packet,
-            seq=EXECUTE_BITS | (number & NUMBER_MASK),
-            pid=0,
-            dp_ifindex=state.datapath,
-            raw_key=key,
-            actions=actions,
-            frame=frame,
-        )
-        self.journal.append_netlink(requests.view[start:end], len(frame))
-        requests.commit(end)
 
     def _remove_flow(self, message: RemoveFlow) -> None:
-        state = self.state
-        if not state.connected:
-            return
-        requests = self.requests
-        start = requests.reserve(128)
-        end = write_flow_delete(
-            requests.buffer,
-            start,
-            family=state.families.flow,
-            seq=DELETE_BITS | (message.flow & NUMBER_MASK),
-            pid=0,
-            dp_ifindex=state.datapath,
-            ufid=_UFID(state.epoch, message.flow),
-        )
-        self.journal.append_netlink(requests.view[start:end], 0)
-        requests.commit(end)
+        if self._writer is not None:
+            self._writer.flow_delete(message.flow)
 
     # --- other requests -----------------------------------------------------------------------
 
@@ -295,23 +259,6 @@ class NetlinkBroker(LaneActor):
         requests.commit(end)
         return sequence
 
-    def dump(self) -> None:
-        """Ask for all flows, unless that is under way."""
-        state = self.state
-        if not state.connected or state.dump is not None:
-            return
-        sequence = self.request(GetFlow(state.datapath), c.NLM_F_DUMP)
-        deadline = Nanoseconds(self.lane.now + REQUEST_TIMEOUT)
-        state.dump = FlowDump(sequence, deadline, self.lane.now)
-        self.set_timer()
-
-    def _dump_ports(self) -> None:
-        state = self.state
-        sequence = self.request(GetVport(state.datapath), c.NLM_F_DUMP)
-        deadline = Nanoseconds(self.lane.now + REQUEST_TIMEOUT)
-        state.port_dump = PortDump(sequence, deadline)
-        self.set_timer()
-
     # --- replies ------------------------------------------------------------------------------
 
     def _replied(self, message: NetlinkReplied) -> None:
@@ -321,33 +268,26 @@ class NetlinkBroker(LaneActor):
             self.count("malformed replies")
             return
         for reply in replies:
-            self._one_reply(reply)
+            if type(reply) is FlowInfo:
+                self._flow_info(reply)
+            else:
+                self._one_reply(reply)
 
     def _replies_lost(self) -> None:
         self.count("replies lost")
-        if self.state.dump is not None:
-            # Of what is coming in parts may be missing.
-            self._end_dump(self.state.dump.sequence, complete=False)
-        self.dump()
-        self._dump_ports()
+        self.dumps.ask_again()
 
     def _one_reply(self, reply: Reply) -> None:
         match reply:
-            case FlowInfo():
-                self._flow_info(reply)
             case NetlinkRefused():
                 self._refused(reply.seq, reply.errno)
             case VportInfo():
-                dump = self.state.port_dump
-                if dump is not None and dump.sequence == reply.seq:
-                    dump.take(reply)
-                else:
+                if not self.dumps.take_port(reply):
                     self.ports.described(reply)
             case Acknowledged():
                 self.ports.acknowledged(reply.seq)
             case Done():
-                self._end_dump(reply.seq, complete=True)
-                self._end_port_dump(reply.seq)
+                self.dumps.done(reply.seq)
             case Notification():
                 self._notified(reply)
             case _:
@@ -371,59 +311,28 @@ class NetlinkBroker(LaneActor):
             flow = flow_of(info.seq, state.next_flow)
             self.send(FLOW_CONTROLLER, FlowDeleted(flow, info.packets, info.bytes))
             return
-        dump = state.dump
-        if dump is None or info.seq != dump.sequence:
+        if not self.dumps.take_flow(info):
             self.count("late replies")
-        elif not dump.take(info, state.epoch):
-            self.count("dumped flows over the limit")
 
-    def _end_dump(self, sequence: int, *, complete: bool) -> None:
-        state = self.state
-        dump = state.dump
-        if dump is None or dump.sequence != sequence:
-            return
-        state.dump = None
-        if not self.inherited.found(dump.foreign, complete=complete):
-            for ufid in dump.foreign:
-                self.count("foreign flows deleted")
-                self.request(DeleteFlow(state.datapath, ufid=ufid))
-        self.send(
-            FLOW_CONTROLLER,
-            FlowsDumped(tuple(dump.flows), len(dump.foreign), complete, dump.asked_at),
-        )
-
-    def _end_port_dump(self, sequence: int) -> None:
-        dump = self.state.port_dump
-        if dump is not None and dump.sequence == sequence:
-            self.state.port_dump = None
-            self.send(DATAPATH_PORTS, dump.complete())
-
-    def _refused(self, sequence: int, errno: int) -> None:
+    def _refused(self, sequence: int, error: int) -> None:
         state = self.state
         kind = kind_of(sequence)
         if kind == KIND_CREATE:
-            self.send(FLOW_CONTROLLER, FlowRefused(flow_of(sequence, state.next_flow), errno))
+            self.send(FLOW_CONTROLLER, FlowRefused(flow_of(sequence, state.next_flow), error))
         elif kind == KIND_DELETE:
-            if errno not in GONE:
+            if error not in GONE:
                 self.count("flow deletes refused")
-                self.dump()
+                self.dumps.ask_flows()
         elif kind == KIND_EXECUTE:
             self.count("packets refused")
-        elif kind == KIND_REQUEST:
-            if self.ports.refused(sequence, errno):
-                return
-            if state.dump is not None and state.dump.sequence == sequence:
-                self._end_dump(sequence, complete=False)
-            else:
-                self.count("requests refused")
+        elif not (self.ports.refused(sequence, error) or self.dumps.refused(sequence)):
+            self.count("requests refused")
 
     def _time_out(self, at: Nanoseconds) -> None:
-        state = self.state
         self.ports.time_out(at)
-        if state.dump is not None and state.dump.deadline <= at:
-            self._end_dump(state.dump.sequence, complete=False)
-        if state.port_dump is not None and state.port_dump.deadline <= at:
-            self._dump_ports()
+        deadline = self.dumps.deadline
+        if deadline is not None and deadline <= at:
+            self.dumps.give_up()
         self.inherited.take_turn(at)
         self.set_timer()
 
@@ -432,7 +341,8 @@ class NetlinkBroker(LaneActor):
         state = self.state
         deadlines = [pending.deadline for pending in state.pending.values()]
         deadlines += [pending.deadline for pending in state.opening.values()]
-        deadlines += [dump.deadline for dump in (state.dump, state.port_dump) if dump is not None]
+        if self.dumps.deadline is not None:
+            deadlines.append(self.dumps.deadline)
         if state.inherited is not None:
             deadlines.append(state.inherited.expire_at)
         if deadlines:
@@ -455,17 +365,19 @@ class NetlinkBroker(LaneActor):
         state.reply_pid = message.reply_pid
         state.upcall_pid = message.upcall_pid
         state.epoch = message.at
+        self.restored()
         reset = DatapathReset(message.at, connected=True)
         self.send(FLOW_CONTROLLER, reset)
         self.send(DATAPATH_PORTS, reset)
         if message.inherited:
             self.inherited.begin()
-            self._dump_ports()
+            self.dumps.ask_ports()
 
     def _lost(self, message: DatapathLost) -> None:
         self.count("datapaths lost")
         self._forget_requests()
         self.state.connected = False
+        self.restored()
         reset = DatapathReset(message.at, connected=False)
         self.send(FLOW_CONTROLLER, reset)
         self.send(DATAPATH_PORTS, reset)
@@ -475,11 +387,9 @@ class NetlinkBroker(LaneActor):
         state.pending.clear()
         state.opening.clear()
         state.upcall_pids.clear()
-        state.dump = state.port_dump = state.inherited = None
+        state.dumps = DumpState()
+        state.inherited = None
 
     def count(self, what: str) -> None:
         """Count something that operators may want to know of."""
         self.state.counters[what] = self.state.counters.get(what, 0) + 1
-
-
-_UFID = struct.Struct(">QQ").pack

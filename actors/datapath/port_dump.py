@@ -10,7 +10,7 @@ LOCAL_PORT = 0
 """OVSP_LOCAL: the datapath's own internal port, which nobody plugs in or out."""
 
 
-class PortDump(Struct):
+class PortDump(Struct, tag="ports"):
     """What came so far."""
 
     sequence: int

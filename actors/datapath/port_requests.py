@@ -151,8 +151,7 @@ class PortRequests:
     def _added(self, info: VportInfo) -> None:
         broker = self._broker
         pending = broker.state.pending.pop(info.seq)
-        if broker.state.port_dump is not None:
-            broker.state.port_dump.take(info)  # made after the dump was asked for
+        broker.dumps.port_made(info)
         broker.send(pending.requester, PortAdded(pending.link, DatapathPort(info.port_no)))
 
     def _found(self, pending: PendingRequest, info: VportInfo) -> None:
