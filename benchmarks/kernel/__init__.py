@@ -1,0 +1,1 @@
+"""What the kernel's datapath costs: ours against C, and our agent against other switches."""

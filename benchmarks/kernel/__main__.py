@@ -1,0 +1,96 @@
+"""`python -m benchmarks.kernel [--json FILE] [SECTION ...]`: measure on a kernel with the module.
+
+Natively or in User Mode Linux, as tests.kernel finds it; prints a table, and exits with 0 whatever
+the figures are.
+"""
+
+import argparse
+import subprocess
+import sys
+from pathlib import Path
+
+import msgspec
+from rich.console import Console
+from rich.table import Table
+
+from benchmarks.kernel.outcome import Report, Row
+from benchmarks.measure import ROUNDS
+
+SECTIONS = ("requests", "parts", "peers")
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.kernel")
+    parser.add_argument("--json", type=Path, help="write the figures here as JSON")
+    parser.add_argument("sections", nargs="*", help=f"of {', '.join(SECTIONS)}; all if left out")
+    arguments = parser.parse_args()
+    unknown = [name for name in arguments.sections if name not in SECTIONS]
+    if unknown:
+        parser.error(f"no section {unknown[0]!r}")
+    done = subprocess.run(  # noqa: S603 - our own program
+        [sys.executable, "-m", "tests.kernel", "--run", "--", sys.executable, "-m",
+         "benchmarks.kernel.inside", *(arguments.sections or SECTIONS)],
+        stdout=subprocess.PIPE,
+        check=False,
+    )  # fmt: skip
+    if done.returncode:
+        sys.exit(done.returncode)
+    report = msgspec.json.decode(done.stdout.strip().splitlines()[-1], type=Report)
+    _print(report)
+    if arguments.json is not None:
+        arguments.json.write_bytes(msgspec.json.encode(report))
+
+
+def _print(report: Report) -> None:
+    console = Console()
+    if report.rows:
+        console.print(_contest(report))
+        for row in report.rows:
+            for fault in sorted(set(row.faults)):
+                console.print(f"{row.name}: {fault}")
+    if report.parts:
+        table = Table(title="Where the time goes, µs", title_justify="left")
+        for column in ("", "median", "lowest"):
+            table.add_column(column, justify="left" if not column else "right")
+        for part in report.parts:
+            table.add_row(part.name, f"{part.median:.2f}", f"{part.lowest:.2f}")
+        console.print(table)
+    if report.rates:
+        table = Table(title="Packets of new flows a second", title_justify="left")
+        for column in ("", "per second", "arrived", ""):
+            table.add_column(column, justify="right" if column else "left")
+        for rate in report.rates:
+            arrived = f"{rate.arrived} of {rate.sent}"
+            table.add_row(rate.name, f"{rate.per_second:,.0f}", arrived, rate.note)
+        console.print(table)
+
+
+def _contest(report: Report) -> Table:
+    table = Table(
+        title=f"µs per operation on Linux {report.kernel}: median of {ROUNDS} rounds",
+        title_justify="left",
+    )
+    for column in ("", "C", "ours", "wanted", "ratio", "to", "wanted", ""):
+        table.add_column(column, justify="left" if column in {"", "to"} else "right")
+    for row in report.rows:
+        table.add_row(*_cells(row))
+    return table
+
+
+def _cells(row: Row) -> tuple[str, ...]:
+    c = sorted(row.c)[len(row.c) // 2]
+    return (
+        row.name,
+        f"{c:.2f}",
+        f"{row.median:.2f}",
+        "" if row.wanted is None else f"< {row.wanted:g}",
+        f"{row.ratio:.2f}",
+        row.compared_with,
+        "" if row.wanted_ratio is None else f"≤ {row.wanted_ratio:g}",
+        {None: "", True: "ok", False: "MISSED"}[row.met],
+    )
+
+
+if __name__ == "__main__":
+    main()
