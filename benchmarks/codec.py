@@ -2,10 +2,12 @@
 
 from collections.abc import Callable
 
-from actors.datapath.odp.hot_requests import write_flow_create, write_packet_execute
 from actors.datapath.odp.key import decode_key, encode_key
 from actors.datapath.odp.mask import mask_for, masked
+from actors.datapath.odp.messages import Families
 from actors.datapath.odp.upcalls import decode_upcall, encode_upcall
+from actors.datapath.request_buffer import RequestBuffer
+from actors.datapath.request_writer import RequestWriter
 from actors.packets.extract import flow_key_of
 from benchmarks.measure import Figure, per_operation
 from benchmarks.network import IP_C, MAC_LEFT, udp_frame
@@ -20,20 +22,15 @@ def figures() -> list[Figure]:
     raw = encode_key(key)
     mask = mask_for(raw, 0b11111111)
     actions = bytes(96)
-    buffer = bytearray(4096)
+    requests = RequestBuffer(lambda _: 0, lambda _error, _sequences: None)
+    writer = RequestWriter(requests, Families(20, 21, 22, 23), 1, 1)
     upcall = encode_upcall(1, 1, 1, raw, frame)
 
     def create() -> None:
-        write_flow_create(
-            buffer, 0, family=1, seq=1, pid=0, dp_ifindex=1, ufid=bytes(16),
-            raw_key=raw, mask=mask, actions=actions,
-        )  # fmt: skip
+        writer.flow_create(1, raw, mask, actions)
 
     def execute() -> None:
-        write_packet_execute(
-            buffer, 0, family=1, seq=1, pid=0, dp_ifindex=1,
-            raw_key=raw, actions=actions, frame=frame,
-        )  # fmt: skip
+        writer.packet_execute(1, raw, actions, frame)
 
     return [
         _each("decode an upcall", lambda: decode_upcall(upcall)),
@@ -41,6 +38,7 @@ def figures() -> list[Figure]:
         _each("make a mask (cached) and the flow's identity", lambda: masked(raw, mask)),
         _each("encode a flow create", create),
         _each("encode a packet execute", execute),
+        _each("encode a flow delete", lambda: writer.flow_delete(1)),
         _each("read a frame's flow key", lambda: flow_key_of(frame, 2)),
     ]
 

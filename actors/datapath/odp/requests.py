@@ -1,7 +1,7 @@
 """Requests to a datapath, encoded for the agent's end; read_requests.py decodes them.
 
 The packet path's own (flow create and delete, packet execute) have faster writers in
-hot_requests.py. Key, mask and actions stay attribute payloads here: key.py and actions.py read
+actors/datapath/request_writer.py. Key, mask and actions stay attribute payloads here: key.py and actions.py read
 them.
 """
 

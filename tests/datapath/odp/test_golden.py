@@ -1,6 +1,5 @@
 """The golden table: encoded as laid out, decoded to what it says, cut off without surprise."""
 
-from collections.abc import Callable
 from contextlib import suppress
 
 import pytest
@@ -8,11 +7,6 @@ import pytest
 from actors.datapath.odp import constants as c
 from actors.datapath.odp.actions import decode_actions, encode_actions
 from actors.datapath.odp.errors import OdpError
-from actors.datapath.odp.hot_requests import (
-    write_flow_create,
-    write_flow_delete,
-    write_packet_execute,
-)
 from actors.datapath.odp.key import decode_key, encode_key
 from actors.datapath.odp.read_requests import decode_request
 from actors.datapath.odp.replies import decode_replies
@@ -128,65 +122,6 @@ def test_every_prefix_of_a_reply_is_refused(name: str) -> None:
 def test_replies_of_one_datagram_come_in_their_order() -> None:
     datagram = b"".join(encoded for _, encoded, _ in REPLIES.values())
     assert decode_replies(datagram, FAMILIES) == tuple(reply for reply, _, _ in REPLIES.values())
-
-
-def test_hot_writers_give_the_golden_requests() -> None:
-    buffer = bytearray(1024)
-    end = write_flow_create(
-        buffer, 8, family=0x22, seq=7, pid=9, dp_ifindex=3, ufid=cases.UFID,
-        raw_key=cases.UDP_KEY, mask=cases.EMPTY_MASK, actions=cases.OUTPUT,
-    )  # fmt: skip
-    assert buffer[8:end].hex() == bytes.fromhex(REQUESTS["new flow"][2]).hex()
-    end = write_flow_delete(buffer, 8, family=0x22, seq=7, pid=9, dp_ifindex=3, ufid=cases.UFID)
-    assert buffer[8:end].hex() == bytes.fromhex(REQUESTS["delete flow"][2]).hex()
-    end = write_packet_execute(
-        memoryview(buffer), 8, family=0x23, seq=7, pid=9, dp_ifindex=3,
-        raw_key=cases.UDP_KEY, actions=cases.OUTPUT, frame=bytes(range(15)),
-    )  # fmt: skip
-    assert buffer[8:end].hex() == bytes.fromhex(REQUESTS["execute"][2]).hex()
-    assert len(buffer) == 1024
-    assert not any(buffer[:8])
-
-
-def _create(buffer: bytearray) -> int:
-    return write_flow_create(
-        buffer, 0, family=1, seq=1, pid=1, dp_ifindex=1, ufid=cases.UFID,
-        raw_key=b"", mask=b"", actions=b"",
-    )  # fmt: skip
-
-
-def _delete(buffer: bytearray) -> int:
-    return write_flow_delete(buffer, 0, family=1, seq=1, pid=1, dp_ifindex=1, ufid=cases.UFID)
-
-
-def _execute(buffer: bytearray) -> int:
-    return write_packet_execute(
-        buffer, 0, family=1, seq=1, pid=1, dp_ifindex=1, raw_key=b"", actions=b"", frame=b""
-    )
-
-
-@pytest.mark.parametrize(("write", "length"), [(_create, 56), (_delete, 52), (_execute, 36)])
-def test_a_message_that_does_not_fit_leaves_the_buffer_alone(
-    write: Callable[[bytearray], int], length: int
-) -> None:
-    for size in range(length):
-        buffer = bytearray(size)
-        with pytest.raises(OdpError):
-            write(buffer)
-        assert buffer == bytes(size)
-    assert write(bytearray(length)) == length
-
-
-@pytest.mark.parametrize(
-    "wrong", [{"ufid": b"short"}, {"raw_key": b"odd"}, {"seq": 1 << 32}, {"raw_key": bytes(70000)}]
-)
-def test_a_flow_that_cannot_be_expressed_is_refused(wrong: dict[str, bytes | int]) -> None:
-    fields: dict[str, object] = {
-        "family": 1, "seq": 1, "pid": 1, "dp_ifindex": 1, "ufid": cases.UFID,
-        "raw_key": b"", "mask": b"", "actions": b"",
-    }  # fmt: skip
-    with pytest.raises(OdpError):
-        write_flow_create(bytearray(80000), 0, **(fields | wrong))  # type: ignore[arg-type]
 
 
 def test_upcalls_are_read_and_other_attributes_passed_over() -> None:
