@@ -61,13 +61,15 @@ class StoreMachine(RuleBasedStateMachine):
         self.sessions: dict[str, Session] = {}
         self.ended: list[Session] = []
         self.watchers: list[tuple[Watch, Recorder]] = []
-        self.last_seq = 0
+        self.last_seq: dict[str, int] = {}
         self.stores: list[Store] = []
 
     @initialize(bounds=st.sampled_from([LogBounds(), LogBounds(changes=2)]))
     def open(self, bounds: LogBounds) -> None:
-        url = f"memory:model-{next(_names)}"
-        self.stores = [open_store(url, log_bounds=bounds) for _ in range(2)]
+        self.stores = [self.open_one(f"model-{next(_names) // 2}", bounds) for _ in range(2)]
+
+    def open_one(self, name: str, bounds: LogBounds) -> Store:
+        return open_store(f"memory:{name}", log_bounds=bounds)
 
     @property
     def store(self) -> Store:
@@ -114,8 +116,8 @@ class StoreMachine(RuleBasedStateMachine):
     def put(self, data: st.DataObject, table: str, key: bytes, value: bytes) -> None:
         owner = data.draw(st.sampled_from(sorted(self.sessions)))
         seq = self.sessions[owner].put(table, key, value)
-        assert seq > self.last_seq
-        self.last_seq = seq
+        assert seq > self.last_seq.get(table, 0)
+        self.last_seq[table] = seq
         self.entries[table, key, owner] = EntryPut(table, key, value, owner, seq)
 
     @precondition(lambda self: self.sessions)

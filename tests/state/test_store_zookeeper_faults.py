@@ -23,6 +23,7 @@ from actors.state.store.interface import (
     Update,
 )
 from actors.state.store.open import open_store
+from actors.state.store.zookeeper.store import ZookeeperStore
 from tests.state.store_recorder import PATIENCE, Recorder
 from tests.state.zookeeper_fixtures import (
     B1,
@@ -281,3 +282,24 @@ class TestFaults(ZookeeperFixtures):
         objects.wait_for(ObjectChanged(B1, 1, b"new"))
         anew.wait_for(EntryPut("t", b"key", b"new", "h1", seq))
         assert store.read(B1) == StoredObject(B1, 1, b"new")
+
+    @pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+    def test_answer_that_cannot_be_read_ends_no_watch(
+        self, near: Store, server: Ensemble, opener: Opener, root: str
+    ) -> None:
+        store = opener(server.url(root))
+        assert isinstance(store, ZookeeperStore)
+        watcher = Recorder()
+        store.watch(KindWatch("bridge"), watcher)
+        watcher.wait_complete()
+        reader = store._connection._client._connection
+        read = reader._read_socket
+
+        def misread(_: float) -> object:
+            reader._read_socket = read
+            raise RuntimeError("not to be read")
+
+        reader._read_socket = misread
+        near.transact((Create(B1, b"1"),))
+        watcher.wait_for(ObjectChanged(B1, 1, b"1"))
+        assert store.read(B1) == StoredObject(B1, 1, b"1")

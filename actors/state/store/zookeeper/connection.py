@@ -23,12 +23,13 @@ from kazoo.exceptions import (
     SessionExpiredError,
     SessionMovedError,
 )
-from kazoo.handlers.threading import SequentialThreadingHandler
 from kazoo.protocol.states import KazooState
 from kazoo.retry import KazooRetry
 
 from actors.state.store.interface import StoreError
 from actors.state.store.zookeeper.address import Address
+from actors.state.store.zookeeper.buffered_reading import read_buffered
+from actors.state.store.zookeeper.handler import Handler
 from actors.state.store.zookeeper.persistent_watch import NodeEvent, read_events
 from actors.state.store.zookeeper.stream import (
     Answered,
@@ -42,8 +43,6 @@ CONNECT_SECONDS: Final = 5.0
 """How long a first connection may take."""
 CALL_SECONDS: Final = 8.0
 """How long a call may take, waiting for a reconnect (a new leader, say) included."""
-_DIAL_SECONDS: Final = 2.0
-"""How long one server may take to accept, before the next one is tried."""
 _CLOSE_SECONDS: Final = 2.0
 """How long the server may take to say goodbye, before the socket is closed under it."""
 _GIVE_UP_SECONDS: Final = 5.0
@@ -63,16 +62,6 @@ class Unknown(StoreError):  # noqa: N818 - it says what is known
 
 class Ended(StoreError):  # noqa: N818
     """The session of a connection that must keep its session has ended."""
-
-
-class _Handler(SequentialThreadingHandler):  # type: ignore[misc]
-    def __init__(self, before_dial: Callable[[], None]) -> None:
-        super().__init__()
-        self._before_dial = before_dial
-
-    def create_connection(self, *args: Any, timeout: float, **kwargs: Any) -> Any:
-        self._before_dial()
-        return super().create_connection(*args, timeout=min(timeout, _DIAL_SECONDS), **kwargs)
 
 
 class _Reply:
@@ -136,7 +125,7 @@ class Connection:
         self._on_end: Callable[[], None] | None = None
         self._timeout = timeout
         self._down_since: float | None = None
-        handler = _Handler(self._consider_a_fresh_start)
+        handler = Handler(self._consider_a_fresh_start)
         self._client = KazooClient(
             hosts=address.hosts,
             timeout=timeout,
@@ -150,6 +139,7 @@ class Connection:
         )
         self._client.add_listener(self._take_state)
         read_events(self._client, self._take_event)
+        read_buffered(self._client)
 
     @property
     def session_id(self) -> tuple[int, bytes] | None:
@@ -210,6 +200,14 @@ class Connection:
                 raise Unknown(
                     f"{self._address.url}: the connection broke before the answer came"
                 ) from reply.error
+
+    def revive(self) -> None:
+        """Start kazoo's thread again if it ended by itself, which it does on what it cannot read.
+
+        Not for kazoo's own thread.
+        """
+        if not self._closed and self._client._connection.connection_stopped.is_set():  # noqa: SLF001
+            self._client.start_async()
 
     def close(self) -> None:
         """End the session and the connection, within bounds. May be called again."""

@@ -42,6 +42,8 @@ _STOP_SECONDS: Final = 5.0
 """How long stop() waits for a listener to return."""
 _MOST_ITEMS: Final = 100_000
 """Events that wait for a slow listener; what comes then is not kept, but read again later."""
+_GATHER_SECONDS: Final = 0.001
+"""Rest after delivering, so that a rain of changes is taken by the pailful and not by the drop."""
 _MOST_GATHERED: Final = 1000
 """Items taken before listeners are called though more have come."""
 _MOST_REFUSED: Final = 1000
@@ -160,9 +162,12 @@ class Delivery:
             try:
                 item = self._items.get(timeout=self._patience())
             except queue.Empty:
-                if not self._gathered:
+                if self._gathered:
+                    self._flush()
+                    time.sleep(_GATHER_SECONDS)
+                else:
                     self._begin_again()
-                self._flush()
+                    self._flush()
                 taken = 0
                 continue
             self._take(item)
@@ -234,6 +239,8 @@ class Delivery:
                 f"{self._url}: {what} (trying again; watches go on from where they were)",
                 ConnectionError(what),
             )
+        if item.expired and self._connection is not None:
+            self._connection.revive()
 
     def _leave(self, subscription: Subscription) -> None:
         path = self._path(subscription.watch)

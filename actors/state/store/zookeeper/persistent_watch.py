@@ -62,11 +62,13 @@ class RemoveWatch(Struct, frozen=True):
 
 def read_events(client: KazooClient, tell: EventReader) -> None:
     """Have `tell` called with every event, on kazoo's thread, in order with the answers."""
+    kinds = {kind.value: kind for kind in NodeEvent}
 
     def read_watch_event(buffer: bytes, offset: int) -> None:
         event, _ = Watch.deserialize(buffer, offset)
         # Others are of kinds that these watches do not have (3.8.0 sends some, ZOOKEEPER-4475).
-        if event.type in set(NodeEvent):
-            tell(NodeEvent(event.type), event.path)
+        kind = kinds.get(event.type)
+        if kind is not None:
+            tell(kind, event.path)
 
     client._connection._read_watch_event = read_watch_event  # noqa: SLF001 - kazoo has no hook
