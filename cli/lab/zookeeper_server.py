@@ -30,7 +30,7 @@ class ZookeeperFailed(Exception):  # noqa: N818 - it says what happened
 
 
 class Member(Struct, frozen=True):
-    """One server of an ensemble, all on 127.0.0.1: its id and its three ports."""
+    """One server, the members of an ensemble on one machine: its id and its three ports."""
 
     id: int
     client: int
@@ -39,8 +39,10 @@ class Member(Struct, frozen=True):
 
 
 class ServerOptions(Struct, frozen=True):
-    """How a server keeps time and its data."""
+    """Where a server listens, and how it keeps time and its data."""
 
+    listen: str = "127.0.0.1"
+    """The address for clients; a lab's hosts, in namespaces of their own, reach no loopback."""
     tick: int = 500
     """Milliseconds. Sessions time out after 2 to 20 of them, whatever their owners ask for."""
     durable: bool = True
@@ -98,7 +100,7 @@ class ZookeeperServer:
     @property
     def address(self) -> str:
         """Where clients connect, as `host:port`."""
-        return f"127.0.0.1:{self.member.client}"
+        return f"{self._options.listen}:{self.member.client}"
 
     @property
     def log(self) -> Path:
@@ -148,7 +150,7 @@ class ZookeeperServer:
 
     def mode(self) -> str:
         """Return `standalone`, `leader` or `follower`; nothing while it does not serve."""
-        answer = four_letters(self.member.client, b"srvr")
+        answer = four_letters(self._options.listen, self.member.client, b"srvr")
         for line in answer.splitlines():
             name, _, value = line.partition(": ")
             if name == "Mode":
@@ -193,7 +195,7 @@ class ZookeeperServer:
             f"tickTime={self._options.tick}",
             f"dataDir={data}",
             f"clientPort={self.member.client}",
-            "clientPortAddress=127.0.0.1",
+            f"clientPortAddress={self._options.listen}",
             "maxClientCnxns=0",
             "admin.enableServer=false",
             "4lw.commands.whitelist=srvr,ruok",
@@ -226,10 +228,10 @@ class ZookeeperServer:
         return lines[-1] if lines else f"see {self.log}"
 
 
-def four_letters(port: int, word: bytes) -> str:
+def four_letters(address: str, port: int, word: bytes) -> str:
     """Return the answer to one of the server's four-letter words; nothing if there is none."""
     received = b""
-    with suppress(OSError), socket.create_connection(("127.0.0.1", port), 1.0) as connection:
+    with suppress(OSError), socket.create_connection((address, port), 1.0) as connection:
         connection.sendall(word)
         while piece := connection.recv(4096):
             received += piece
