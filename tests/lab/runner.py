@@ -28,6 +28,8 @@ class LabRunner:
         # Not below tmp_path: the paths of unix sockets are short.
         self.state_dir = Path(tempfile.mkdtemp(prefix="ay-"))
         self.environment = {**os.environ, "AYATORI_STATE_DIR": str(self.state_dir)}
+        self.datapath = "soft"
+        """What labs run on, unless `up` is told otherwise."""
         self._ayatori = tuple(ayatori)
         self._spawned: list[subprocess.Popen[str]] = []
 
@@ -58,7 +60,8 @@ class LabRunner:
 
     def up(self, text: str, *options: str, check: bool = True) -> subprocess.CompletedProcess[str]:
         """Bring the lab up, or change it."""
-        return self.run("lab", "up", *options, str(self.document(text)), check=check)
+        told = ("--datapath", self.datapath, *options)
+        return self.run("lab", "up", *told, str(self.document(text)), check=check)
 
     def exec(
         self, machine: str, *command: str, check: bool = False, stdin: str | None = None

@@ -154,7 +154,7 @@ def test_a_document_that_cannot_be_read_starts_nothing(lab: LabRunner) -> None:
     missing = lab.run("lab", "up", "/nonexistent.yaml", check=False)
     assert (missing.returncode, missing.stderr.count("\n")) == (3, 1)
     assert lab.up("ayatori: 1\n", check=False).returncode == 2
-    assert lab.up(TWO_HOSTS, "--datapath", "kernel", check=False).returncode == 2
+    assert lab.up(TWO_HOSTS, "--datapath", "kernal", check=False).returncode == 2
     assert lab.up(TWO_HOSTS, "--store", "memory:x", check=False).returncode == 2
     assert not [path for path in lab.state_dir.glob("labs/*") if path.is_dir()]
 

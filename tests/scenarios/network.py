@@ -144,10 +144,11 @@ class Network(LabRunner):
 
 
 @contextmanager
-def network_of(document: str | None = None) -> Iterator[Network]:
+def network_of(document: str | None = None, *, datapath: str = "soft") -> Iterator[Network]:
     """Run a lab of `document` (none yet, if left out); check in the end that all held."""
     before = snapshot()
     network = Network()
+    network.datapath = datapath
     try:
         if document is not None:
             network.up(document)

@@ -9,7 +9,7 @@ from tests.scenarios.echo import reaches
 from tests.scenarios.network import Network
 from tests.scenarios.traffic import tcp_arrives_whole, udp_echoes
 
-pytestmark = pytest.mark.lab
+pytestmark = [pytest.mark.lab, pytest.mark.both_datapaths]
 
 DOCUMENT = (ROOT / "examples" / "two-hosts.yaml").read_text()
 ADDRESSES = {"web1": "10.0.1.11", "web2": "10.0.1.12", "db1": "10.0.2.11", "db2": "10.0.2.12"}
