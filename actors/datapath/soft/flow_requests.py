@@ -5,10 +5,10 @@ numbers included.
 """
 
 import errno
-from typing import Final
+from typing import Final, NamedTuple
 
 from actors.datapath.odp import constants as odp
-from actors.datapath.odp.actions import decode_actions
+from actors.datapath.odp.actions import Action, decode_actions
 from actors.datapath.odp.errors import OdpError
 from actors.datapath.odp.key import decode_key, encode_key
 from actors.datapath.odp.mask import exact_mask
@@ -24,17 +24,33 @@ from actors.datapath.soft.actions import Step, compile_actions
 from actors.datapath.soft.datapath import Datapath
 from actors.datapath.soft.flow_table import Flow, TableFullError
 from actors.datapath.soft.inventory import Inventory
+from actors.datapath.soft.key_rules import (
+    check_actions,
+    check_key,
+    check_mask,
+    check_metadata,
+    rewrites_of,
+)
 from actors.datapath.soft.mask import masking_of
 from actors.datapath.soft.match import MaskReader
 from actors.datapath.soft.packet import MAX_FRAME, Packet
 from actors.datapath.soft.refusal import Refused
+from actors.packets.extract import flow_key_of
 from actors.packets.flow_key import FlowKey
 
 _COMPILED: Final = 4096
 """Action lists whose steps are kept; when full, all are forgotten."""
 _NOT_TO_MODIFY: Final = odp.NLM_F_CREATE | odp.NLM_F_EXCL
+_ETHERNET_HEADER: Final = 14
 _TCP_FLAGS: Final = 0xFF
 """A flow reports the low byte only."""
+
+
+class _Program(NamedTuple):
+    """Actions made ready, and those among them that not every packet can take."""
+
+    steps: tuple[Step, ...]
+    rewrites: tuple[Action, ...]
 
 
 class FlowRequests:
@@ -42,24 +58,28 @@ class FlowRequests:
 
     def __init__(self, inventory: Inventory) -> None:
         self._inventory = inventory
-        self._compiled: dict[bytes, tuple[Step, ...]] = {}
+        self._compiled: dict[bytes, _Program] = {}
         self._masks = MaskReader()
         self._packet = Packet()
 
     def new_flow(self, seq: int, request: NewFlow, flags: int) -> FlowInfo:
         """Make a flow; one that is there, or overlaps, is EEXIST or gets the new actions."""
         datapath = self._inventory.find(request.dp_ifindex)
-        steps = self._steps(request.actions)
+        program = self._program(request.actions)
         try:
             key = decode_key(request.raw_key)
+            check_key(request.raw_key, key)
             mask = self._masks.read(request.raw_key, request.mask)
+            check_mask(key, mask)
+            masked = masking_of(mask)(key)
+            check_actions(program.rewrites, masked)
         except OdpError as error:
             raise Refused(errno.EINVAL, str(error)) from error
         table = datapath.table
         ufid = request.ufid or b""
         found = table.by_ufid(ufid) if ufid else None
         if found is None:
-            found = table.overlapping(masking_of(mask)(key))
+            found = table.overlapping(masked)
         if found is None:
             flow = Flow(ufid=ufid, key=key, mask=mask)
             flow.raw_key = request.raw_key
@@ -73,7 +93,7 @@ class FlowRequests:
                 raise Refused(errno.EEXIST, "a flow matches this key already")
             flow = self._same(datapath, found, key, ufid)
         flow.raw_actions = request.actions
-        flow.steps = steps
+        flow.steps = program.steps
         return describe_flow(seq, odp.OVS_FLOW_CMD_NEW, datapath, flow)
 
     def _same(self, datapath: Datapath, found: Flow, key: FlowKey, ufid: bytes) -> Flow:
@@ -88,11 +108,12 @@ class FlowRequests:
         if request.raw_key is None:
             raise Refused(errno.EINVAL, "a flow is set by its key")
         datapath = self._inventory.find(request.dp_ifindex)
-        steps = None if request.actions is None else self._steps(request.actions)
+        program = None if request.actions is None else self._program(request.actions)
         flow = self._find(datapath, request.ufid, request.raw_key)
-        if steps is not None and request.actions is not None:
+        if program is not None and request.actions is not None:
+            _check_fit(program, masking_of(flow.mask)(flow.key))
             flow.raw_actions = request.actions
-            flow.steps = steps
+            flow.steps = program.steps
         if request.clear:
             flow.clear()
         return describe_flow(seq, odp.OVS_FLOW_CMD_SET, datapath, flow)
@@ -129,31 +150,44 @@ class FlowRequests:
 
     def execute(self, request: ExecutePacket) -> None:
         """Apply actions to a frame, as if it had come in with the key's metadata."""
-        if not 14 <= len(request.frame) <= MAX_FRAME:
+        if len(request.frame) < _ETHERNET_HEADER:
+            raise Refused(errno.ERANGE, f"a frame of {len(request.frame)} bytes")  # packet_policy
+        if len(request.frame) > MAX_FRAME:
             raise Refused(errno.EINVAL, f"a frame of {len(request.frame)} bytes")
         datapath = self._inventory.find(request.dp_ifindex)
-        steps = self._steps(request.actions)
+        program = self._program(request.actions)
         try:
             key = decode_key(request.raw_key)
+            check_metadata(request.raw_key, key)
         except OdpError as error:
             raise Refused(errno.EINVAL, str(error)) from error
         packet = self._packet
         packet.load(request.frame)
         packet.in_port = key.in_port
         packet.tunnel = key.tunnel
-        datapath.execute(packet, steps)
+        if program.rewrites:
+            _check_fit(program, flow_key_of(packet.head(), packet.in_port, packet.tunnel))
+        datapath.execute(packet, program.steps)
 
-    def _steps(self, raw: bytes) -> tuple[Step, ...]:
-        steps = self._compiled.get(raw)
-        if steps is None:
+    def _program(self, raw: bytes) -> _Program:
+        program = self._compiled.get(raw)
+        if program is None:
             try:
-                steps = compile_actions(decode_actions(raw))
+                actions = decode_actions(raw)
+                program = _Program(compile_actions(actions), rewrites_of(actions))
             except OdpError as error:
                 raise Refused(errno.EINVAL, str(error)) from error
             if len(self._compiled) >= _COMPILED:
                 self._compiled.clear()
-            self._compiled[raw] = steps
-        return steps
+            self._compiled[raw] = program
+        return program
+
+
+def _check_fit(program: _Program, key: FlowKey) -> None:
+    try:
+        check_actions(program.rewrites, key)
+    except OdpError as error:
+        raise Refused(errno.EINVAL, str(error)) from error
 
 
 def describe_flow(

@@ -2,7 +2,8 @@
 
 It follows ovs_nla_get_match() of net/openvswitch/flow_netlink.c: in_port and ethertype are exact
 whenever they are named, the VLAN TCI is exact unless a mask with the CFI bit is given, and a
-field that the mask leaves out is a wildcard. Without mask attributes a flow matches its whole key.
+field that the mask leaves out is a wildcard. Without mask attributes a flow matches all of its key's
+attributes.
 """
 
 from collections.abc import Iterator
@@ -11,12 +12,9 @@ from typing import Final
 from actors.datapath.odp import constants as odp
 from actors.datapath.odp.attributes import walk
 from actors.datapath.odp.errors import OdpError
+from actors.datapath.odp.mask import exact_mask
 from actors.datapath.odp.shape import shape_of
 from actors.datapath.soft.mask import FieldMask, Mask
-from actors.packets.flow_key import FlowKey
-
-EXACT_MASK: Final = Mask(tuple((name, None) for name in sorted(FlowKey.__struct_fields__)))
-"""What a flow without mask attributes matches."""
 
 _Field = tuple[str, int, int]
 _ADDRESSES6: Final = (("ip_src", 0, 16), ("ip_dst", 16, 16), ("ipv6_label", 32, 4))
@@ -102,19 +100,13 @@ _REMEMBERED: Final = 4096
 """Masks kept by a reader; when full, all are forgotten."""
 _CFI: Final = 0x1000
 _MAX_DEPTH: Final = 2
-_NEEDS: Final = {
-    0x0800: odp.OVS_KEY_ATTR_IPV4,
-    0x86DD: odp.OVS_KEY_ATTR_IPV6,
-    0x0806: odp.OVS_KEY_ATTR_ARP,
-    0x8035: odp.OVS_KEY_ATTR_ARP,
-}
 
 
 class MaskReader:
     """Reads flows' masks; those of keys with the same attributes are read once."""
 
     def __init__(self) -> None:
-        self._known: dict[tuple[int, int, bytes, bytes], Mask] = {}
+        self._known: dict[tuple[int, int, bytes, bytes | None], Mask] = {}
 
     def read(self, raw_key: bytes, raw_mask: bytes | None) -> Mask:
         """Return the mask of a flow from the payloads of its KEY and MASK attributes.
@@ -124,26 +116,21 @@ class MaskReader:
         shape = shape_of(raw_key)
         spans = [n for n in shape.nodes if n.kind in _VALUES_THAT_COUNT]
         values = b"".join([raw_key[node.start : node.end] for node in spans])
-        identity = (len(raw_key), shape.headers, values, raw_mask or b"")
+        identity = (len(raw_key), shape.headers, values, raw_mask)
         mask = self._known.get(identity)
-        if mask is None or raw_mask is None:
+        if mask is None:
             mask = mask_of(raw_key, raw_mask)
-            if raw_mask is not None:
-                if len(self._known) >= _REMEMBERED:
-                    self._known.clear()
-                self._known[identity] = mask
+            if len(self._known) >= _REMEMBERED:
+                self._known.clear()
+            self._known[identity] = mask
         return mask
 
 
 def mask_of(raw_key: bytes, raw_mask: bytes | None) -> Mask:
     """As `MaskReader.read`, without remembering."""
     key = _flatten(raw_key, 0)
-    for (depth, kind), value in key.items():
-        needed = _NEEDS.get(int.from_bytes(value)) if kind == odp.OVS_KEY_ATTR_ETHERTYPE else None
-        if needed is not None and (depth, needed) not in key:
-            raise OdpError(f"the key lacks attribute {needed}, which its ethertype asks for")
     if raw_mask is None:
-        return EXACT_MASK
+        raw_mask = exact_mask(raw_key)
     fields: dict[str, FieldMask] = {"vlan_tci": None, "cvlan_tci": None}
     if (0, odp.OVS_KEY_ATTR_TUNNEL) in key:
         fields |= _EXACT_TUNNEL
@@ -196,7 +183,9 @@ def _fields(
     elif kind == odp.OVS_KEY_ATTR_ETHERTYPE:
         if len(value) != 2:
             raise OdpError("an ethertype mask has not 2 bytes")
-        # In front of a tag it is the tag's own type.
+        # In front of a tag it is the tag's own type, which has to be exact.
+        if tagged and value != b"\xff\xff":
+            raise OdpError("a tag's type is masked in part")
         yield (("vlan_tpid", "cvlan_tpid")[depth] if tagged and depth < 2 else "ethertype"), None
     elif kind == odp.OVS_KEY_ATTR_VLAN:
         bits = int.from_bytes(value)

@@ -2,7 +2,8 @@
 
 import queue
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 from actors.datapath.channel import DatapathChannel
 from actors.datapath.odp import constants as odp
@@ -41,6 +42,7 @@ class Dialogue:
     def __init__(self, channel: DatapathChannel) -> None:
         self.channel = channel
         self.upcall_pid = channel.upcall_pid or channel.open_upcalls()
+        self._reading = threading.Lock()
         self._seq = 0
         self._replies: queue.SimpleQueue[Reply] = queue.SimpleQueue()
         self._notifications: queue.SimpleQueue[Described] = queue.SimpleQueue()
@@ -78,6 +80,8 @@ class Dialogue:
         while datagrams := self.channel.receive_upcalls():
             for datagram in datagrams:
                 self._upcalls.put(datagram)
+            with self._reading:
+                pass
 
     def _family(self, name: str) -> FamilyInfo:
         (info,) = self.ask(GetFamily(name))
@@ -146,6 +150,19 @@ class Dialogue:
             notification = self._notifications.get(timeout=PATIENCE)
             if wanted(notification):
                 return notification
+
+    @contextmanager
+    def unread_upcalls(self) -> Iterator[None]:
+        """Let upcalls wait in the channel meanwhile, but for those that are being read."""
+        with self._reading:
+            yield
+
+    def upcalls_so_far(self) -> list[Upcall]:
+        """The upcalls that have come and were not asked for yet."""
+        found = []
+        while not self._upcalls.empty():
+            found.append(decode_upcall(self._upcalls.get()))
+        return found
 
     def next_upcall(self) -> Upcall:
         """The next upcall."""

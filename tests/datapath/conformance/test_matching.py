@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from actors.datapath.odp import constants as odp
 from actors.datapath.odp.actions import Output
-from actors.datapath.odp.attributes import NLA_HEADER, walk
+from actors.datapath.odp.attributes import attribute, walk
 from tests.datapath.conformance import frames as f
 from tests.datapath.conformance.bench import Bench
 from tests.datapath.conformance.frames import Frame
@@ -140,13 +140,8 @@ def test_a_flow_with_a_field_wildcarded_matches_all_its_values(bench: Bench, nam
 
 def test_a_flow_without_in_port_matches_those_of_all_ports(bench: Bench) -> None:
     key = bench.key_of(_tcp())
-    mask = b"".join(
-        NLA_HEADER.pack(4 + len(ones), kind) + ones + bytes(-len(ones) % 4)
-        for kind, ones in (
-            (odp.OVS_KEY_ATTR_ETHERTYPE, b"\xff\xff"),
-            (odp.OVS_KEY_ATTR_ETHERNET, bytes(6) + b"\xff" * 6),
-        )
-    )
+    mask = attribute(odp.OVS_KEY_ATTR_ETHERTYPE, b"\xff\xff")
+    mask += attribute(odp.OVS_KEY_ATTR_ETHERNET, bytes(6) + b"\xff" * 6)
     bench.add_flow(key, Output(2), mask=mask)
     for place in range(3):
         assert bench.inject(place, _tcp()).only(1) == [_tcp()]
@@ -209,6 +204,25 @@ def test_bits_of_a_key_outside_its_mask_do_not_count(bench: Bench) -> None:
     ones = _EXACT | {odp.OVS_KEY_ATTR_IPV4: b"\xff\xff\xff\0" + bytes(8)}
     bench.add_flow(key, Output(2), mask=mask_of(key, ones))
     assert bench.inject(0, _tcp()).only(1) == [_tcp()]
+
+
+def test_a_flow_without_mask_is_open_for_what_its_key_lacks(bench: Bench) -> None:
+    frame = Frame().raw()
+    key = bench.key_of(frame)
+    lacking = b"".join(
+        attribute(kind, key[start:end])
+        for kind, start, end in walk(key)
+        if kind != odp.OVS_KEY_ATTR_IN_PORT
+    )
+    bench.add_flow(lacking, Output(2))
+    assert bench.inject(0, frame).only(1) == [frame]
+    assert bench.inject(2, frame).only(1) == [frame]
+
+
+def test_an_802_3_flow_without_mask_is_open_for_any_ethertype(bench: Bench) -> None:
+    key = bench.key_of(f.ethernet(40, bytes(40)))
+    bench.add_flow(key, Output(2))
+    assert bench.inject(0, f.ethernet(0x88CC, bytes(40))).only(1)
 
 
 _FIELD_VALUES = st.fixed_dictionaries(

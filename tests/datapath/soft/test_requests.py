@@ -109,7 +109,7 @@ _REFUSALS: list[tuple[Callable[[int], Encodable], int, int]] = [
      odp.NLM_F_CREATE, errno.EINVAL),
     (lambda dp: NewFlow(dp, _KEY, _NO_ACTIONS, attribute(odp.OVS_KEY_ATTR_IPV4, b"\xff" * 8)),
      odp.NLM_F_CREATE, errno.EINVAL),
-    (lambda dp: ExecutePacket(dp, _KEY, _NO_ACTIONS, b"short"), 0, errno.EINVAL),
+    (lambda dp: ExecutePacket(dp, _KEY, _NO_ACTIONS, b"short"), 0, errno.ERANGE),
     (lambda _: GetFlow(999_999), odp.NLM_F_DUMP, errno.ENODEV),
 ]  # fmt: skip
 

@@ -15,7 +15,6 @@ from actors.datapath.odp.actions import (
     PopVlan,
     PushVlan,
     SetEthernet,
-    SetIpv4,
     SetTunnel,
     Userspace,
     encode_actions,
@@ -57,10 +56,10 @@ _FRAMES = [
     bytes(12) + b"\x08\x06\0\1\x08\0\6\4\0\1" + bytes(20),
     bytes(12) + b"\x00\x20" + bytes(32),
 ]
+_OF_802_3 = 4
 _ACTIONS = encode_actions(
     (
         SetEthernet(dst=b"abcdef"),
-        SetIpv4(ttl=3),
         PushVlan(0x8100, 0x1005),
         PopVlan(),
         SetTunnel(_TUNNEL),
@@ -164,7 +163,8 @@ def test_the_flow_made_from_an_upcalls_key_matches_its_packet(
     assert bench.datapath.table.lookup(key) is not None
     assert bench.datapath.table.lookup(flow_key_of(_FRAMES[frame], 2, tunnel)) is None
     for number, other in enumerate(_FRAMES):
-        if number != frame:
+        # Without mask nothing says that an 802.3 frame has no ethertype.
+        if number != frame and not (seen is None and frame == _OF_802_3):
             assert bench.datapath.table.lookup(flow_key_of(other, 1, tunnel)) is None
 
 
