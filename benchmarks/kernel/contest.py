@@ -13,7 +13,8 @@ from benchmarks.kernel import rows
 from benchmarks.kernel.c_program import CProgram
 from benchmarks.kernel.outcome import Outcome, Row
 from benchmarks.kernel.requests import ACTIONS, EPOCH, MASK, frame, raw_key, told_to_c
-from benchmarks.kernel.stage import SENDER, Stage
+from benchmarks.kernel.stage import Stage
+from benchmarks.kernel.wires import SENDER
 from benchmarks.measure import ROUNDS
 
 COUNT = 1920

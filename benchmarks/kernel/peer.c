@@ -42,8 +42,9 @@ struct channel {
 static struct blob create, delete, execute, frame, vport, create_head, create_tail, execute_head,
     execute_middle;
 static uint32_t count, batch = 20, create_source, execute_source, frame_source,
-    vport_pid_at, show;
-static const char *link_name;
+    vport_pid_at, show, milliseconds,
+    first_number;
+static const char *link_name, *far_link_name;
 
 static void die(const char *what) {
     perror(what);
@@ -283,6 +284,57 @@ static uint64_t run_upcalls(struct channel *c) {
     return took + now() - begin;
 }
 
+/* RFC 1071, over the IPv4 header of the frame, which has no options. */
+static void put_checksum(uint8_t *ip) {
+    uint32_t sum = 0;
+    ip[10] = ip[11] = 0;
+    for (int n = 0; n < 20; n += 2) sum += (uint32_t)(ip[n] << 8 | ip[n + 1]);
+    while (sum >> 16) sum = (sum & 0xffff) + (sum >> 16);
+    ip[10] = (uint8_t)(~sum >> 8);
+    ip[11] = (uint8_t)~sum;
+}
+
+/*
+ * Send frames through a switch, IN_FLIGHT at a time, each of a flow of its own, for a while; count
+ * those that arrive. `errors` are those that did not.
+ */
+static uint64_t run_flows(struct channel *c) {
+    struct sockaddr_ll in = {.sll_family = AF_PACKET, .sll_protocol = htons(ETH_P_IP)};
+    struct sockaddr_ll out = {.sll_family = AF_PACKET};
+    struct timeval patience = {0, 300000};
+    int large = 4 << 20;
+    out.sll_ifindex = (int)if_nametoindex(link_name);
+    in.sll_ifindex = (int)if_nametoindex(far_link_name);
+    int from = socket(AF_PACKET, SOCK_RAW, 0), to = socket(AF_PACKET, SOCK_RAW, 0);
+    if (from < 0 || to < 0 || bind(from, (struct sockaddr *)&out, sizeof out)) die("link");
+    if (setsockopt(to, SOL_SOCKET, SO_RCVBUFFORCE, &large, sizeof large) ||
+        setsockopt(to, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience))
+        die("setsockopt");
+    if (bind(to, (struct sockaddr *)&in, sizeof in)) die("far link");
+    uint64_t begin = now(), end = begin + (uint64_t)milliseconds * 1000000u, sent = 0;
+    uint32_t n = first_number;
+    while (now() < end) {
+        uint32_t window = IN_FLIGHT, got = 0;
+        if (count && sent + window > count) window = (uint32_t)(count - sent);
+        if (!window) break;
+        for (uint32_t i = 0; i < window; i++, n++) {
+            put32(frame.data + frame_source, htonl(n));
+            put_checksum(frame.data + ETH_HLEN);
+            if (send(from, frame.data, frame.length, 0) < 0) die("frame");
+        }
+        sent += window;
+        while (got < window) {
+            int many = recvmmsg(to, c->slots, MANY, MSG_WAITFORONE, NULL);
+            if (many < 0 && errno == EAGAIN) break;
+            if (many < 0) die("arrivals");
+            got += (uint32_t)many;
+        }
+        c->replies += got;
+    }
+    c->errors = sent - c->replies;
+    return now() - begin;
+}
+
 static void read_blob(struct blob *blob, const char *text) {
     size_t digits = strlen(text);
     if (digits % 2 || digits / 2 > MOST) exit(2);
@@ -303,13 +355,18 @@ static void take(char *argument) {
         {"batch", NULL, &batch},
         {"create_source", NULL, &create_source}, {"execute_source", NULL, &execute_source},
         {"frame_source", NULL, &frame_source}, {"vport_pid_at", NULL, &vport_pid_at},
-        {"show", NULL, &show},
+        {"show", NULL, &show}, {"milliseconds", NULL, &milliseconds},
+        {"first", NULL, &first_number},
     };
     char *value = strchr(argument, '=');
     if (!value) exit(2);
     *value++ = 0;
     if (!strcmp(argument, "link")) {
         link_name = value;
+        return;
+    }
+    if (!strcmp(argument, "far_link")) {
+        far_link_name = value;
         return;
     }
     for (size_t n = 0; n < sizeof known / sizeof *known; n++) {
@@ -325,7 +382,7 @@ static void take(char *argument) {
 int main(int argc, char **argv) {
     static const struct { const char *name; uint64_t (*run)(struct channel *); } operations[] = {
         {"create", run_create}, {"execute", run_execute}, {"create-delete", run_create_delete},
-        {"two", run_two}, {"upcalls", run_upcalls},
+        {"two", run_two}, {"upcalls", run_upcalls}, {"flows", run_flows},
     };
     if (argc < 2) return 2;
     for (int n = 2; n < argc; n++) take(argv[n]);

@@ -18,7 +18,8 @@ from actors.datapath.request_writer import RequestWriter
 from benchmarks.kernel.lane import BenchLane
 from benchmarks.kernel.outcome import Outcome
 from benchmarks.kernel.requests import ACTIONS, EPOCH, FIVE_TUPLE, MASK, frame, raw_key
-from benchmarks.kernel.stage import SENDER, Stage
+from benchmarks.kernel.stage import Stage
+from benchmarks.kernel.wires import SENDER
 
 BATCH = 20
 """Messages a send."""
@@ -171,5 +172,3 @@ def by_producers(producers: int) -> Callable[[Stage, int], Outcome]:
         return Outcome(clock() - begin, errors + lane.sink.refused)
 
     return run
-
-

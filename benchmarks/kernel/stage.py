@@ -9,8 +9,6 @@ import struct
 from types import TracebackType
 from typing import Self
 
-from pyroute2 import IPRoute
-
 from actors.datapath.kernel_channel import KernelChannel
 from actors.datapath.odp import constants as c
 from actors.datapath.odp.messages import Families
@@ -25,10 +23,6 @@ from actors.datapath.odp.replies import (
     VportInfo,
     decode_replies,
 )
-from actors.datapath.odp.upcalls import Upcall, decode_upcall
-from actors.messages.netlink import DatapathConnected
-from actors.values import Nanoseconds
-from benchmarks.kernel.requests import frame
 from actors.datapath.odp.requests import (
     DeleteDatapath,
     DeleteFlow,
@@ -40,9 +34,13 @@ from actors.datapath.odp.requests import (
     SetVport,
     encode_request,
 )
+from actors.datapath.odp.upcalls import Upcall, decode_upcall
+from actors.messages.netlink import DatapathConnected
+from actors.values import Nanoseconds
+from benchmarks.kernel.requests import frame
+from benchmarks.kernel.wires import ENTRY, EXIT, RECEIVER, SENDER, Wires
 
 NAME = "bench"
-SENDER, ENTRY, EXIT, RECEIVER = "bench-tx", "bench-in", "bench-out", "bench-rx"
 _BARRIER = struct.Struct("=IHHII")
 _REQUESTS = 0x3FFF0000
 """Above the numbers of the requests that are measured."""
@@ -55,7 +53,7 @@ class Stage:
         self._sequence = _REQUESTS
         self.families = Families()
         self.channel = KernelChannel()
-        self._route = IPRoute()
+        self._wires = Wires()
         try:
             self._set_up()
         except BaseException:
@@ -79,10 +77,6 @@ class Stage:
         ]
         self.families = Families(*ids)
         self.ask(DeleteDatapath(name=NAME), c.NLM_F_ACK)
-        for outer, inner in ((SENDER, ENTRY), (RECEIVER, EXIT)):
-            self._route.link("add", ifname=outer, kind="veth", peer={"ifname": inner})
-            for link in (outer, inner):
-                self._set_up_link(link)
         features = c.OVS_DP_F_UNALIGNED | c.OVS_DP_F_VPORT_PIDS
         made = self.ask(NewDatapath(NAME, 0, features), c.NLM_F_ECHO)
         if not isinstance(made, DatapathInfo):
@@ -121,13 +115,6 @@ class Stage:
         if not isinstance(answer, Acknowledged):
             raise OSError(errno.EIO, f"no upcalls: {answer}")
 
-    def _set_up_link(self, link: str) -> None:
-        # No router solicitations: they would be upcalls of their own.
-        with open(f"/proc/sys/net/ipv6/conf/{link}/disable_ipv6", "w", encoding="ascii") as file:  # noqa: PTH123
-            file.write("1")
-        index = self._route.link_lookup(ifname=link)[0]
-        self._route.link("set", index=index, state="up")
-
     def _family(self, name: str) -> int:
         reply = self.ask(GetFamily(name))
         if not isinstance(reply, FamilyInfo):
@@ -159,7 +146,9 @@ class Stage:
         """Wait until all that was sent is done; return how many requests were refused."""
         self._sequence += 1
         sequence = self._sequence
-        self.channel.send(_BARRIER.pack(16, c.NLMSG_NOOP, c.NLM_F_REQUEST | c.NLM_F_ACK, sequence, 0))
+        self.channel.send(
+            _BARRIER.pack(16, c.NLMSG_NOOP, c.NLM_F_REQUEST | c.NLM_F_ACK, sequence, 0)
+        )
         refused = 0
         while True:
             for reply in decode_replies(self.channel.receive_reply(), self.families):
@@ -188,8 +177,5 @@ class Stage:
         """Remove the datapath and the veths."""
         if self.families.datapath:
             self.ask(DeleteDatapath(name=NAME), c.NLM_F_ACK)
-        for link in (SENDER, RECEIVER):
-            for index in self._route.link_lookup(ifname=link):
-                self._route.link("del", index=index)
-        self._route.close()
+        self._wires.close()
         self.channel.release()
