@@ -11,11 +11,11 @@ NONE_CHOSEN := $(if $(TESTS),[ $$? = 5 ],false)
 KERNEL_TESTS := $(BIN)/python -m tests.kernel -- $(TESTS) || $(NONE_CHOSEN)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-kernel quick lint types bench dist lock clean
+.PHONY: help setup demo test test-kernel quick lint types bench bench-kernel dist lock clean
 
 help:  ## Show this list
 	@sed -n 's/^\([a-z-]*\):.*  ## /\1\t/p' Makefile | while IFS="$$(printf '\t')" read -r name text; do \
-	    printf '  make %-11s %s\n' "$$name" "$$text"; done
+	    printf '  make %-12s %s\n' "$$name" "$$text"; done
 
 setup: $(READY)  ## Make the virtual environment that the others run in
 
@@ -48,6 +48,10 @@ types: $(READY)  ## Check types, strictly
 
 bench: $(READY)  ## Measure, and print a table
 	$(BIN)/python -m benchmarks
+
+bench-kernel: $(READY)  ## Measure on the kernel's openvswitch, against C and other switches
+	@scripts/provide-bench-tools $(abspath $(BIN))/python
+	$(BIN)/python -m benchmarks.kernel
 
 dist: $(READY)  ## Build a wheel and a source distribution in dist/
 	$(BIN)/python -m build --no-isolation

@@ -13,6 +13,7 @@ import msgspec
 from rich.console import Console
 from rich.table import Table
 
+from benchmarks.kernel import os_ken
 from benchmarks.kernel.outcome import Report, Row
 from benchmarks.measure import ROUNDS
 
@@ -28,9 +29,12 @@ def main() -> None:
     unknown = [name for name in arguments.sections if name not in SECTIONS]
     if unknown:
         parser.error(f"no section {unknown[0]!r}")
+    sections = arguments.sections or SECTIONS
+    if "peers" in sections:
+        os_ken.provide()
     done = subprocess.run(  # noqa: S603 - our own program
         [sys.executable, "-m", "tests.kernel", "--run", "--", sys.executable, "-m",
-         "benchmarks.kernel.inside", *(arguments.sections or SECTIONS)],
+         "benchmarks.kernel.inside", *sections],
         stdout=subprocess.PIPE,
         check=False,
     )  # fmt: skip

@@ -11,6 +11,7 @@ import msgspec
 from benchmarks.kernel import breakdown, contest, peers
 from benchmarks.kernel.c_program import CProgram
 from benchmarks.kernel.outcome import Report
+from benchmarks.kernel.stage import Stage
 
 
 def main() -> None:
@@ -19,7 +20,7 @@ def main() -> None:
     report = Report(platform.release())
     with CProgram() as program:
         if sections & {"requests", "parts"}:
-            with contest.Stage() as stage:
+            with Stage() as stage:
                 if "requests" in sections:
                     report = msgspec.structs.replace(report, rows=contest.hold(stage, program))
                 if "parts" in sections:

@@ -45,6 +45,7 @@ class Producer(LaneActor):
     keys: ClassVar[list[bytes]] = []
 
     def on_receive(self, message: Produce) -> None:
+        """Ask for what the order says."""
         send = self.send
         if message.remove:
             for number in range(message.first, message.end):
@@ -62,6 +63,7 @@ class Sink(LaneActor):
     deleted = refused = 0
 
     def on_receive(self, message: object) -> None:
+        """Count."""
         kind = type(message)
         if kind is FlowDeleted:
             self.deleted += 1

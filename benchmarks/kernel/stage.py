@@ -138,9 +138,9 @@ class Stage:
             replies = decode_replies(self.channel.receive_reply(), self.families)
             answers += (reply for reply in replies if reply.seq == sequence)
             last = answers[-1] if answers else None
-            if flags & c.NLM_F_DUMP != c.NLM_F_DUMP or isinstance(last, Done | NetlinkRefused):
-                if answers:
-                    return answers
+            dump = flags & c.NLM_F_DUMP == c.NLM_F_DUMP
+            if last is not None and (not dump or isinstance(last, Done | NetlinkRefused)):
+                return answers
 
     def barrier(self) -> int:
         """Wait until all that was sent is done; return how many requests were refused."""
