@@ -13,7 +13,7 @@ import msgspec
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.kernel import os_ken
+from benchmarks.kernel import os_ken_environment
 from benchmarks.kernel.outcome import Report, Row
 from benchmarks.measure import ROUNDS
 
@@ -31,7 +31,7 @@ def main() -> None:
         parser.error(f"no section {unknown[0]!r}")
     sections = arguments.sections or SECTIONS
     if "peers" in sections:
-        os_ken.provide()
+        os_ken_environment.provide()
     done = subprocess.run(  # noqa: S603 - our own program
         [sys.executable, "-m", "tests.kernel", "--run", "--", sys.executable, "-m",
          "benchmarks.kernel.inside", *sections],

@@ -6,6 +6,7 @@ started ends with it.
 
 import os
 import shutil
+import socket
 import subprocess
 import sys
 import tempfile
@@ -17,7 +18,7 @@ from pathlib import Path
 from benchmarks.kernel.wires import ENTRY, EXIT
 
 OS_KEN = Path(__file__).resolve().parents[2] / ".benchmarks" / "os-ken"
-"""The virtual environment that benchmarks/kernel/os_ken.py makes."""
+"""The virtual environment that benchmarks/kernel/os_ken_environment.py makes."""
 
 _BRIDGE = f"""
 ayatori: 1
@@ -125,27 +126,27 @@ def _vswitchd(*commands: str) -> Iterator[None]:
         def call(*words: str) -> None:
             subprocess.run(words, check=True, env=environment, timeout=30)  # noqa: S603
 
-        database, socket = folder / "conf.db", f"unix:{folder}/db.sock"
+        database, address = folder / "conf.db", f"unix:{folder}/db.sock"
         call("ovsdb-tool", "create", str(database), _SWITCH_SCHEMA)
         server = [
             "ovsdb-server",
             str(database),
-            f"--remote=p{socket}",
+            f"--remote=p{address}",
             f"--pidfile={folder}/db.pid",
         ]
         stack.enter_context(_running(server, folder, environment))
         _await(folder / "db.sock")
-        call("ovs-vsctl", f"--db={socket}", "--no-wait", "init")
-        switch = ["ovs-vswitchd", socket, f"--pidfile={folder}/switch.pid"]
+        call("ovs-vsctl", f"--db={address}", "--no-wait", "init")
+        switch = ["ovs-vswitchd", address, f"--pidfile={folder}/switch.pid"]
         stack.enter_context(_running(switch, folder, environment))
         call(
-            "ovs-vsctl", f"--db={socket}", "--timeout=20", "add-br", "bench",
+            "ovs-vsctl", f"--db={address}", "--timeout=20", "add-br", "bench",
             "--", "add-port", "bench", ENTRY, "--", "add-port", "bench", EXIT, *commands,
         )  # fmt: skip
         try:
             yield
         finally:
-            call("ovs-vsctl", f"--db={socket}", "--timeout=20", "del-br", "bench")
+            call("ovs-vsctl", f"--db={address}", "--timeout=20", "del-br", "bench")
 
 
 def vswitchd() -> AbstractContextManager[None]:
@@ -164,8 +165,10 @@ def os_ken() -> Iterator[None]:
         "--", "set", "bridge", "bench", "protocols=OpenFlow13", "fail-mode=secure",
         "--", "set-controller", "bench", "tcp:127.0.0.1:6653",
     )  # fmt: skip
-    with _folder() as folder, _running(controller, folder), _vswitchd(*options):
-        yield
+    with _folder() as folder, _running(controller, folder):
+        _await_listener(6653)
+        with _vswitchd(*options):
+            yield
 
 
 def _await(path: Path) -> None:
@@ -174,3 +177,16 @@ def _await(path: Path) -> None:
         if time.monotonic() > end:
             raise TimeoutError(f"{path} does not appear")
         time.sleep(0.01)
+
+
+def _await_listener(port: int) -> None:
+    end = time.monotonic() + _PATIENCE
+    while True:
+        try:
+            socket.create_connection(("127.0.0.1", port), 1.0).close()
+        except ConnectionRefusedError:
+            if time.monotonic() > end:
+                raise
+            time.sleep(0.05)
+        else:
+            return

@@ -1,6 +1,6 @@
 """os-ken for the comparison: installed into an environment of its own, when a benchmark wants it.
 
-`python -m benchmarks.kernel.os_ken`, where packages can be downloaded; not inside a kernel that
+`python -m benchmarks.kernel.os_ken_environment`, where packages can be downloaded; not inside a kernel that
 was booted for the benchmark, which has no network.
 """
 
