@@ -16,6 +16,7 @@ from actors.datapath.odp.requests import (
     GetVport,
     NewDatapath,
     NewVport,
+    SetDatapath,
 )
 from tests.datapath.conformance.bench import Bench, OpenChannel
 from tests.datapath.conformance.frames import MAC_C, Frame
@@ -73,6 +74,28 @@ def test_a_feature_that_nobody_knows_is_refused(bench: Bench) -> None:
     request = NewDatapath("dp1", bench.pid, 1 << 30)
     assert bench.dialogue.refusal(request) == errno.EOPNOTSUPP
     assert bench.dialogue.refusal(GetDatapath(name="dp1")) == errno.ENODEV
+
+
+def test_features_are_changed_and_an_unknown_one_changes_nothing(bench: Bench) -> None:
+    dialogue = bench.dialogue
+    dialogue.ask(NewDatapath("dp1", bench.pid, odp.OVS_DP_F_UNALIGNED))
+    dialogue.ask(SetDatapath("dp1", _FEATURES))
+    assert dialogue.datapath(GetDatapath(name="dp1")).user_features == _FEATURES
+    assert dialogue.refusal(SetDatapath("dp1", 1 << 30)) == errno.EOPNOTSUPP
+    assert dialogue.datapath(GetDatapath(name="dp1")).user_features == _FEATURES
+    assert dialogue.refusal(SetDatapath("dp2", _FEATURES)) == errno.ENODEV
+    dialogue.ask(DeleteDatapath(name="dp1"))
+
+
+def test_upcalls_by_cpu_are_offered_or_refused(bench: Bench) -> None:
+    dialogue = bench.dialogue
+    dialogue.ask(NewDatapath("dp1", bench.pid, odp.OVS_DP_F_UNALIGNED))
+    features = odp.OVS_DP_F_UNALIGNED | odp.OVS_DP_F_DISPATCH_UPCALL_PER_CPU
+    refusal = dialogue.refusal(SetDatapath("dp1", features, (bench.pid,)))
+    assert refusal in {0, errno.EOPNOTSUPP}
+    told = dialogue.datapath(GetDatapath(name="dp1")).user_features
+    assert told == (odp.OVS_DP_F_UNALIGNED if refusal else features)
+    dialogue.ask(DeleteDatapath(name="dp1"))
 
 
 def test_hits_misses_losses_and_flows_are_counted(bench: Bench) -> None:
