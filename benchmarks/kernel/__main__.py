@@ -17,6 +17,8 @@ from benchmarks.kernel import os_ken_environment
 from benchmarks.kernel.outcome import Report, Row
 from benchmarks.measure import ROUNDS
 
+_WIDTH = 130
+"""Columns of the table, where standard output is narrower or no terminal."""
 SECTIONS = ("requests", "parts", "peers")
 
 
@@ -48,6 +50,7 @@ def main() -> None:
 
 def _print(report: Report) -> None:
     console = Console()
+    console.width = max(console.width, _WIDTH)
     if report.rows:
         console.print(_contest(report))
         for row in report.rows:
@@ -75,7 +78,7 @@ def _contest(report: Report) -> Table:
         title=f"µs per operation on Linux {report.kernel}: median of {ROUNDS} rounds",
         title_justify="left",
     )
-    for column in ("", "C", "ours", "wanted", "ratio", "to", "wanted", ""):
+    for column in ("", "C", "lowest", "ours", "lowest", "wanted", "ratio", "to", "wanted", ""):
         table.add_column(column, justify="left" if column in {"", "to"} else "right")
     for row in report.rows:
         table.add_row(*_cells(row))
@@ -87,7 +90,9 @@ def _cells(row: Row) -> tuple[str, ...]:
     return (
         row.name,
         f"{c:.2f}",
+        f"{min(row.c):.2f}",
         f"{row.median:.2f}",
+        f"{min(row.ours):.2f}",
         "" if row.wanted is None else f"< {row.wanted:g}",
         f"{row.ratio:.2f}",
         row.compared_with,
