@@ -3,6 +3,9 @@
 import contextlib
 import time
 
+import pytest
+
+from actors.state.store.holder import OwnerTaken
 from actors.state.store.interface import (
     Create,
     EntryPut,
@@ -13,11 +16,13 @@ from actors.state.store.interface import (
     TableWatch,
 )
 from tests.state.store_contract_base import (
+    LONG,
     SHORT,
     Opener,
     await_ready,
     child_process,
 )
+from tests.state.store_contract_leases import LeaseContract
 from tests.state.store_contract_objects import ObjectContract
 from tests.state.store_contract_tables import TableContract
 from tests.state.store_contract_watches import WatchContract
@@ -25,7 +30,7 @@ from tests.state.store_process import COUNTER
 from tests.state.store_recorder import PATIENCE, Recorder
 
 
-class StoreContract(ObjectContract, WatchContract, TableContract):
+class StoreContract(ObjectContract, WatchContract, TableContract, LeaseContract):
     """What every store has to do."""
 
 
@@ -80,6 +85,18 @@ class SharedStoreContract(StoreContract):
             child.kill()
             watcher.wait(lambda recorder: recorder.entries == ())
         assert store.entries("held") == ()
+
+    def test_killed_process_is_succeeded_at_once(self, store: Store, url: str) -> None:
+        with child_process("hold", url, "h1", "60.0") as child:
+            await_ready(child)
+            with pytest.raises(OwnerTaken) as taken:
+                store.open_session("h1", LONG)
+            assert f"process {child.pid} on " in str(taken.value)
+            assert len(store.entries("held")) == 1
+            child.kill()
+            child.wait(PATIENCE)
+            store.open_session("h1", LONG)
+            assert store.entries("held") == ()
 
     def test_fresh_reader_sees_no_entries_of_the_dead(self, opener: Opener, url: str) -> None:
         with child_process("hold", url, "h1", str(SHORT)) as child:

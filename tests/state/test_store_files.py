@@ -80,10 +80,21 @@ def test_database_of_another_application_is_refused_and_kept(path: Path, url: st
 def test_store_of_a_newer_format_is_refused_and_kept(path: Path, url: str) -> None:
     open_store(url).close()
     with contextlib.closing(sqlite3.connect(path)) as connection:
-        connection.execute("PRAGMA user_version = 2")
+        connection.execute("PRAGMA user_version = 3")
     before = path.read_bytes()
-    assert "has format 2, and this version only reads format 1" in _complaint(url)
+    assert "has format 3, and this version only reads format 2" in _complaint(url)
     assert path.read_bytes() == before
+
+
+def test_store_of_the_format_without_holders_is_taken_over(path: Path, url: str) -> None:
+    with contextlib.closing(open_store(url)) as store:
+        store.transact((Create(ObjectKey("bridge", "b"), b"kept"),))
+    with contextlib.closing(sqlite3.connect(path)) as connection, connection:
+        connection.execute("ALTER TABLE sessions DROP lease")
+        connection.execute("PRAGMA user_version = 1")
+    with contextlib.closing(open_store(url)) as store:
+        assert store.list("bridge")[0].data == b"kept"
+        store.open_session("h1", 60.0)
 
 
 def test_damaged_file_is_an_error_of_the_store(path: Path, url: str) -> None:

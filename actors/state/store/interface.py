@@ -5,9 +5,12 @@ so the edge's store thread makes them, never a lane. Values are opaque bytes.
 """
 
 from collections.abc import Callable
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from msgspec import Struct
+
+if TYPE_CHECKING:
+    from actors.state.store.holder import Holder
 
 
 class StoreError(Exception):
@@ -166,6 +169,11 @@ class Store(Protocol):
         """The URL that open_store was given, for messages to people."""
         ...
 
+    @property
+    def connected(self) -> bool:
+        """Whether the store can be reached, as far as is known right now; never blocks."""
+        ...
+
     def read(self, key: ObjectKey) -> StoredObject | None:
         """Return the object, or None. Raises StoreError."""
         ...
@@ -197,10 +205,12 @@ class Store(Protocol):
         """Set (or with None remove) a persistent entry that no session owns. Raises StoreError."""
         ...
 
-    def open_session(self, owner: str, ttl: float) -> Session:
+    def open_session(self, owner: str, ttl: float, holder: "Holder | None" = None) -> Session:
         """Open the session of `owner`, whose lease lasts `ttl` seconds after each keep_alive.
 
-        An earlier session of the same owner ends, with its entries. Raises StoreError.
+        `holder` is the process that holds it: this one, unless told. An earlier session of the
+        same owner ends, with its entries, if its holder is the same or seen to be dead. Raises
+        OwnerTaken if another holds it; it may when that one's lease has run out. Raises StoreError.
         """
         ...
 

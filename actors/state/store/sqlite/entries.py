@@ -5,6 +5,9 @@ Every function works inside the caller's transaction; times are nanoseconds of C
 
 import sqlite3
 
+import msgspec
+
+from actors.state.store.holder import Lease
 from actors.state.store.interface import EntryPut, EntryRemoved
 from actors.state.store.sqlite.changes import ChangeWriter
 
@@ -59,15 +62,32 @@ def remove_entry(
     return True
 
 
+def session_lease(connection: sqlite3.Connection, owner: str, now: int) -> Lease | None:
+    """Return who holds the owner's session; None if none lives, or its holder is not known."""
+    row = connection.execute(
+        "SELECT lease FROM sessions WHERE owner = ? AND deadline > ?", (owner, now)
+    ).fetchone()
+    try:
+        return None if row is None else msgspec.json.decode(row[0], type=Lease)
+    except msgspec.DecodeError:
+        return None  # of an agent that is older than leases
+
+
 def begin_session(
-    connection: sqlite3.Connection, log: ChangeWriter, owner: str, ttl: int, now: int
+    connection: sqlite3.Connection,
+    log: ChangeWriter,
+    owner: str,
+    lease: Lease,
+    ttl: int,
+    now: int,
 ) -> int:
     """End the owner's earlier session, if any, and begin one; return its id."""
     row = connection.execute("SELECT id FROM sessions WHERE owner = ?", (owner,)).fetchone()
     if row is not None:
         end_session(connection, log, row[0])
     cursor = connection.execute(
-        "INSERT INTO sessions (owner, ttl, deadline) VALUES (?, ?, ?)", (owner, ttl, now + ttl)
+        "INSERT INTO sessions (owner, ttl, deadline, lease) VALUES (?, ?, ?, ?)",
+        (owner, ttl, now + ttl, msgspec.json.encode(lease)),
     )
     if cursor.lastrowid is None:
         raise sqlite3.DatabaseError("no id for a new session")

@@ -1,6 +1,7 @@
 """The format of the database: its tables, how to recognise it, and what a reboot does to it.
 
-Version 1. A database of another application or version is refused, never changed.
+Version 2; one of version 1, whose sessions had no holders, is changed to it. A database of another
+application or version is refused, never changed.
 """
 
 import sqlite3
@@ -8,7 +9,8 @@ from pathlib import Path
 
 from actors.state.store.interface import StoreError
 
-FORMAT = 1
+FORMAT = 2
+_WITHOUT_HOLDERS = 1
 _APPLICATION_ID = 0x41594154  # "AYAT"; `file` and SQLite's own tools show it
 
 _TABLES = (
@@ -17,10 +19,11 @@ _TABLES = (
     """CREATE TABLE objects (
         kind TEXT NOT NULL, id TEXT NOT NULL, version INTEGER NOT NULL,
         revision INTEGER NOT NULL, data BLOB NOT NULL, PRIMARY KEY (kind, id))""",
-    # Times are nanoseconds of CLOCK_MONOTONIC, which all processes of one boot share.
+    # Times are nanoseconds of CLOCK_MONOTONIC, which all processes of one boot share. `lease` says
+    # in JSON who holds the session (holder.py).
     """CREATE TABLE sessions (
         id INTEGER PRIMARY KEY AUTOINCREMENT, owner TEXT NOT NULL UNIQUE,
-        ttl INTEGER NOT NULL, deadline INTEGER NOT NULL)""",
+        ttl INTEGER NOT NULL, deadline INTEGER NOT NULL, lease BLOB NOT NULL DEFAULT x'')""",
     # A persistent entry has owner '', seq 0 and no session.
     """CREATE TABLE entries (
         name TEXT NOT NULL, key BLOB NOT NULL, owner TEXT NOT NULL, value BLOB NOT NULL,
@@ -49,13 +52,13 @@ def check(url: str, connection: sqlite3.Connection) -> bool:
 
 def _is_store(url: str, connection: sqlite3.Connection) -> bool:
     application = connection.execute("PRAGMA application_id").fetchone()[0]
-    version = connection.execute("PRAGMA user_version").fetchone()[0]
+    version = _version(connection)
     tables = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
     if not application and not version and not tables:
         return False
     if application != _APPLICATION_ID:
         raise StoreError(f"{url}: the file is another application's database, not a store")
-    if version != FORMAT:
+    if version not in {_WITHOUT_HOLDERS, FORMAT}:
         raise StoreError(
             f"{url}: the store has format {version}, and this version only reads format {FORMAT}"
         )
@@ -65,7 +68,11 @@ def _is_store(url: str, connection: sqlite3.Connection) -> bool:
 def prepare(url: str, connection: sqlite3.Connection) -> None:
     """Make the tables if they are missing, and end what a reboot ended. Raises StoreError."""
     boot = _boot_id(url)
-    if check(url, connection) and _recorded_boot(connection) == boot:
+    if (
+        check(url, connection)
+        and _version(connection) == FORMAT
+        and _recorded_boot(connection) == boot
+    ):
         return
     connection.execute("BEGIN IMMEDIATE")
     try:
@@ -73,6 +80,9 @@ def prepare(url: str, connection: sqlite3.Connection) -> None:
             for statement in _TABLES:
                 connection.execute(statement)
             connection.execute(f"PRAGMA application_id = {_APPLICATION_ID}")
+            connection.execute(f"PRAGMA user_version = {FORMAT}")
+        elif _version(connection) == _WITHOUT_HOLDERS:
+            connection.execute("ALTER TABLE sessions ADD lease BLOB NOT NULL DEFAULT x''")
             connection.execute(f"PRAGMA user_version = {FORMAT}")
         if _recorded_boot(connection) != boot:
             # The clock began anew, and nobody is left who could miss a change.
@@ -84,6 +94,10 @@ def prepare(url: str, connection: sqlite3.Connection) -> None:
     finally:
         if connection.in_transaction:
             connection.execute("ROLLBACK")
+
+
+def _version(connection: sqlite3.Connection) -> int:
+    return int(connection.execute("PRAGMA user_version").fetchone()[0])
 
 
 def _recorded_boot(connection: sqlite3.Connection) -> str | None:

@@ -9,6 +9,7 @@ import math
 import threading
 from collections.abc import Callable
 
+from actors.state.store.holder import Holder, begin_lease, check_free
 from actors.state.store.interface import (
     EntryPut,
     KindWatch,
@@ -29,6 +30,7 @@ from actors.state.store.sqlite.entries import (
     put_entry,
     read_entries,
     remove_entry,
+    session_lease,
 )
 from actors.state.store.sqlite.objects import apply_operation, list_objects, read_object
 from actors.state.store.sqlite.place import Place
@@ -62,6 +64,11 @@ class SqliteStore:
     def url(self) -> str:
         """The URL that open_store was given."""
         return self._url
+
+    @property
+    def connected(self) -> bool:
+        """Whether the store can be reached: a file always can."""
+        return True
 
     def read(self, key: ObjectKey) -> StoredObject | None:
         """Return the object, or None. Raises StoreError."""
@@ -113,8 +120,8 @@ class SqliteStore:
             else:
                 put_entry(connection, log, (table, key, value), PERSISTENT, session=None)
 
-    def open_session(self, owner: str, ttl: float) -> SqliteSession:
-        """Open the session of `owner`, with a lease of `ttl` seconds. Raises StoreError."""
+    def open_session(self, owner: str, ttl: float, holder: Holder | None = None) -> SqliteSession:
+        """Open the session of `owner`, with a lease of `ttl` seconds. Raises OwnerTaken, StoreError."""
         if owner == PERSISTENT:
             raise StoreError(f"{self._url}: the owner of a session must have a name")
         if not (math.isfinite(ttl) and 0 < ttl <= _LONGEST_LEASE):
@@ -123,10 +130,13 @@ class SqliteStore:
                 f" not {ttl}"
             )
         delivery = self._started_delivery()
+        wanted = begin_lease(holder)
         with self._writer.change() as transaction:
-            id_ = begin_session(
-                transaction.connection, transaction.log, owner, int(ttl * SECOND), transaction.now
-            )
+            connection, log, now = transaction.connection, transaction.log, transaction.now
+            held = session_lease(connection, owner, now)
+            if held is not None:
+                check_free(self._url, owner, held, wanted)
+            id_ = begin_session(connection, log, owner, wanted, int(ttl * SECOND), now)
         session = SqliteSession(self._writer, owner, id_, self._end_session)
         with self._lock:
             self._sessions.append(session)

@@ -142,6 +142,11 @@ class Connection:
         read_buffered(self._client)
 
     @property
+    def up(self) -> bool:
+        """Whether it is connected now, as far as is known."""
+        return self._up
+
+    @property
     def session_id(self) -> tuple[int, bytes] | None:
         """The id and password of ZooKeeper's session, while connected."""
         found: tuple[int, bytes] | None = self._client.client_id

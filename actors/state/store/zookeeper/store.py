@@ -10,6 +10,7 @@ import threading
 from collections.abc import Callable, Iterator
 from typing import Final
 
+from actors.state.store.holder import Holder, begin_lease
 from actors.state.store.interface import (
     EntryPut,
     Listener,
@@ -65,6 +66,11 @@ class ZookeeperStore:
         """The URL that open_store was given."""
         return self._address.url
 
+    @property
+    def connected(self) -> bool:
+        """Whether a server can be reached, as far as is known right now."""
+        return self._connection.up
+
     def read(self, key: ObjectKey) -> StoredObject | None:
         """Return the object, or None. Raises StoreError."""
         with self._names():
@@ -95,8 +101,10 @@ class ZookeeperStore:
         with self._names():
             self._tables.seed(table, key, value)
 
-    def open_session(self, owner: str, ttl: float) -> ZookeeperSession:
-        """Open the session of `owner`, with a lease of `ttl` seconds. Raises StoreError.
+    def open_session(
+        self, owner: str, ttl: float, holder: Holder | None = None
+    ) -> ZookeeperSession:
+        """Open the session of `owner`, with a lease of `ttl` seconds. Raises OwnerTaken, StoreError.
 
         The server keeps the entries of a process that fell silent for `ttl`, within its own bounds
         (2 to 20 of its ticks).
@@ -114,7 +122,8 @@ class ZookeeperStore:
             connection = Connection(self._address, timeout, keep_session=True)
             connection.open()
             undo.callback(connection.close)
-            set_mark(self._address, self._layout, self._folders, connection, owner)
+            lease = begin_lease(holder)
+            set_mark(self._address, self._layout, self._folders, connection, owner, lease)
             session = ZookeeperSession(
                 self.url, owner, ttl, connection, self._layout, self._folders, self._end_session
             )

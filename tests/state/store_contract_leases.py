@@ -1,0 +1,65 @@
+"""The contract of every Store: an owner's session is held by one process, first come, first served."""
+
+import msgspec
+import pytest
+
+from actors.state.store.holder import Holder, OwnerTaken, this_process
+from actors.state.store.interface import EntryPut, SessionLost, Store
+from tests.state.store_contract_base import LONG, SHORT, Opener, StoreFixtures
+
+FAR = Holder("far", "another-boot", "pid:[1]", 77, 1)
+FARTHER = Holder("farther", "a-third-boot", "pid:[1]", 77, 1)
+
+
+class LeaseContract(StoreFixtures):
+    def test_owner_held_on_another_machine_is_refused_by_its_holders_name(
+        self, store: Store, opener: Opener
+    ) -> None:
+        first = store.open_session("h1", LONG, FAR)
+        seq = first.put("t", b"key", b"value")
+        with pytest.raises(OwnerTaken, match="h1 is held by process 77 on far since 2") as taken:
+            opener().open_session("h1", LONG)
+        assert taken.value.lease.holder == FAR
+        with pytest.raises(OwnerTaken):
+            store.open_session("h1", LONG, FARTHER)
+        first.keep_alive()
+        assert store.entries("t") == (EntryPut("t", b"key", b"value", "h1", seq),)
+
+    def test_owner_is_free_for_others_when_its_session_is_closed(self, store: Store) -> None:
+        store.open_session("h1", LONG, FAR).close()
+        store.open_session("h1", LONG, FARTHER).keep_alive()
+
+    def test_owner_is_free_for_others_when_its_lease_has_run_out(
+        self, store: Store, opener: Opener
+    ) -> None:
+        lost = opener().open_session("h1", SHORT, FAR)
+        lost.put("t", b"key", b"value")
+        while store.entries("t"):
+            pass
+        session = store.open_session("h1", LONG, FARTHER)
+        seq = session.put("t", b"key", b"another's")
+        with pytest.raises(SessionLost):
+            lost.put("t", b"key", b"late")
+        lost.close()
+        assert store.entries("t") == (EntryPut("t", b"key", b"another's", "h1", seq),)
+
+    def test_holder_that_comes_again_ends_its_earlier_session(self, store: Store) -> None:
+        earlier = store.open_session("h1", LONG, FAR)
+        earlier.put("t", b"key", b"value")
+        store.open_session("h1", LONG, FAR)
+        assert store.entries("t") == ()
+        with pytest.raises(SessionLost):
+            earlier.keep_alive()
+
+    def test_process_that_got_the_number_of_a_dead_one_does_not_pass_for_it(
+        self, store: Store
+    ) -> None:
+        own = this_process()
+        before = msgspec.structs.replace(own, born=own.born - 1)
+        store.open_session("h1", LONG, before).put("t", b"key", b"value")
+        store.open_session("h1", LONG)
+        assert store.entries("t") == ()
+
+    def test_owners_do_not_stand_in_each_others_way(self, store: Store) -> None:
+        store.open_session("h1", LONG, FAR)
+        store.open_session("h2", LONG, FARTHER).keep_alive()
