@@ -5,11 +5,13 @@ from typing import Annotated
 
 import typer
 
+from actors.datapath.handshake import DatapathUnavailableError
+from actors.datapath.kernel_channel import DatapathBusyError
 from actors.edge.config import ConfigError, load_config
-from actors.edge.datapath_choice import kernel_offers_datapath
+from actors.edge.datapath_choice import check_datapath
 from actors.state.journal_format import JournalError
 from actors.state.store.interface import StoreError
-from cli.errors import NO_KERNEL_DATAPATH, CommandError, ExitStatus
+from cli.errors import CommandError, ExitStatus
 from supervisor import run_agent
 
 
@@ -21,12 +23,13 @@ def agent(
         loaded = load_config(config)
     except ConfigError as error:
         raise CommandError(str(error), ExitStatus.USAGE) from error
-    if loaded.datapath == "kernel" and not kernel_offers_datapath():
-        raise CommandError(NO_KERNEL_DATAPATH)
     try:
+        check_datapath(loaded.datapath)
         status = run_agent(loaded)
     except StoreError as error:
         raise CommandError(str(error), ExitStatus.NOT_FOUND) from error
-    except JournalError as error:
+    except DatapathBusyError as error:
+        raise CommandError(str(error.strerror), ExitStatus.CONFLICT) from error
+    except (JournalError, DatapathUnavailableError) as error:
         raise CommandError(str(error)) from error
     raise typer.Exit(status)

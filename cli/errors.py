@@ -1,11 +1,6 @@
 """How commands fail: one line on standard error and an exit status that scripts can tell apart."""
 
 import enum
-from typing import Final
-
-NO_KERNEL_DATAPATH: Final = (
-    "this kernel has no openvswitch module (modprobe openvswitch); use the soft datapath"
-)
 
 
 class ExitStatus(enum.IntEnum):

@@ -113,6 +113,11 @@ class Dumps:
         if current is not None and current.sequence == sequence:
             self._end(current, complete=True)
 
+    def has(self, sequence: int) -> bool:
+        """Tell whether the dump that is under way has that number."""
+        current = self._broker.state.dumps.current
+        return current is not None and current.sequence == sequence
+
     def refused(self, sequence: int) -> bool:
         """Hear that a dump failed; return False if no dump has that number."""
         current = self._broker.state.dumps.current

@@ -55,9 +55,10 @@ def shake_hands(
     families = tuple(dialogue.family(name) for name in c.OVS_FAMILIES)
     datapath, vport, flow, packet = (family.id for family in families)
     dialogue.families = Families(datapath=datapath, vport=vport, flow=flow, packet=packet)
-    for name, group in families[1].groups:
-        if name == c.OVS_VPORT_FAMILY:
-            channel.listen(group)
+    for family in families[:2]:  # of datapaths and vports: what becomes of them unasked
+        for name, group in family.groups:
+            if name == family.name:
+                channel.listen(group)
     index, inherited = dialogue.datapath()
     upcall_pid = channel.upcall_pid
     if upcalls_by_cpu and not upcall_pid:

@@ -53,16 +53,18 @@ class KernelChannel:
 
     upcall_pid: Final = 0
 
-    def __init__(self) -> None:
+    def __init__(self, *, claim: bool = True) -> None:
+        """With `claim` it is the only one of its network namespace; to ask what there is needs none."""
         self.upcalls_lost = 0
         self._closed = False
         self._lock = threading.Lock()
         self._upcalls: dict[int, socket.socket] = {}
-        self._claim = _claim_namespace()
+        self._claim = _claim_namespace() if claim else None
         try:
             self._requests = _netlink_socket(_REQUESTS_BUFFER)
         except BaseException:
-            self._claim.close()
+            if self._claim is not None:
+                self._claim.close()
             raise
         self._requests.setsockopt(_SOL_NETLINK, _NETLINK_CAP_ACK, 1)
         self.reply_pid: Final = _port_id(self._requests)
@@ -175,7 +177,8 @@ class KernelChannel:
             os.close(self._wake)
             self._wake = -1
         self._requests.close()
-        self._claim.close()
+        if self._claim is not None:
+            self._claim.close()
 
 
 def _claim_namespace() -> socket.socket:

@@ -11,16 +11,18 @@ import errno
 import struct
 from typing import assert_never
 
-import msgspec
-
+from actors.datapath.broker_state import BrokerState
+from actors.datapath.datapath_counters import DatapathCounters
 from actors.datapath.dumps import Dumps, DumpState
-from actors.datapath.inherited_flows import Inherited, InheritedFlows
+from actors.datapath.inherited_flows import InheritedFlows
 from actors.datapath.odp import constants as c
 from actors.datapath.odp.errors import OdpError
 from actors.datapath.odp.messages import Families
 from actors.datapath.odp.replies import (
     Acknowledged,
+    DatapathInfo,
     Done,
+    FamilyInfo,
     FlowInfo,
     NetlinkRefused,
     Notification,
@@ -33,7 +35,7 @@ from actors.datapath.odp.requests import (
     Encodable,
     encode_request,
 )
-from actors.datapath.port_requests import GONE, PendingRequest, PortRequests
+from actors.datapath.port_requests import ENODEV, GONE, PortRequests
 from actors.datapath.request_buffer import RequestBuffer
 from actors.datapath.request_writer import RequestWriter
 from actors.datapath.sequence import (
@@ -59,6 +61,7 @@ from actors.messages.netlink import (
     AddPort,
     AddTunnelPort,
     DatapathConnected,
+    DatapathGone,
     DatapathLost,
     DatapathReset,
     ExpireInherited,
@@ -69,13 +72,16 @@ from actors.messages.netlink import (
     RemovePort,
     UpcallsOpened,
 )
-from actors.messages.operator import Inspect, Inspected
+from actors.messages.operator import Inspect
 from actors.messages.time import Tick, WakeMe
 from actors.values import ActorName, DatapathPort, Nanoseconds
 
 FLOW_CONTROLLER = ActorName("flow-controller")
 DATAPATH_PORTS = ActorName("datapath-ports")
 CLOCK = ActorName("clock")
+
+_NEEDS_DATAPATH = frozenset({KIND_CREATE, KIND_DELETE, KIND_EXECUTE})
+"""Requests for which ENODEV means that there is no datapath, whatever else is missing."""
 
 METADATA_ONLY = struct.pack("=HHI", 8, c.OVS_KEY_ATTR_PRIORITY, 0)
 """The key of a packet that entered by no port: the datapath reads its headers off the frame."""
@@ -104,29 +110,6 @@ BrokerMessage = (
 )
 
 
-class BrokerState(msgspec.Struct):
-    """All that the netlink broker knows."""
-
-    connected: bool = False
-    families: Families = msgspec.field(default_factory=lambda: Families(0, 0, 0, 0))
-    datapath: int = 0
-    reply_pid: int = 0
-    upcall_pid: int = 0
-    """Where all upcalls go; 0: each vport's to a port id of its own."""
-    epoch: int = 0
-    next_request: int = 1
-    next_execute: int = 1
-    next_flow: int = 1
-    """One above the highest flow number seen."""
-    pending: dict[int, PendingRequest] = msgspec.field(default_factory=dict)
-    opening: dict[str, PendingRequest] = msgspec.field(default_factory=dict)
-    """Vports to be made once there is a port id for their upcalls, by link."""
-    upcall_pids: dict[str, int] = msgspec.field(default_factory=dict)
-    dumps: DumpState = msgspec.field(default_factory=DumpState)
-    inherited: Inherited | None = None
-    counters: dict[str, int] = msgspec.field(default_factory=dict)
-
-
 class NetlinkBroker(LaneActor):
     """See the module."""
 
@@ -141,6 +124,7 @@ class NetlinkBroker(LaneActor):
         self.ports = PortRequests(self)
         self.dumps = Dumps(self)
         self.inherited = InheritedFlows(self)
+        self.far_counters = DatapathCounters(self)
         self._writer: RequestWriter | None = None
 
     def restored(self) -> None:
@@ -182,10 +166,7 @@ class NetlinkBroker(LaneActor):
             case Tick():
                 self._time_out(message.at)
             case Inspect():
-                body = msgspec.json.encode(
-                    {"pending": len(self.state.pending), **self.state.counters}
-                )
-                self.send(message.requester, Inspected(message.request, self.name, body))
+                self.far_counters.ask(message)
             case InstallFlow() | ExecutePacket() | RemoveFlow():
                 raise AssertionError("handled above")
             case _:
@@ -288,19 +269,21 @@ class NetlinkBroker(LaneActor):
                 self.ports.acknowledged(reply.seq)
             case Done():
                 self.dumps.done(reply.seq)
+            case DatapathInfo():
+                self.far_counters.told(reply)
             case Notification():
                 self._notified(reply)
             case _:
                 self.count("unexpected replies")
 
     def _notified(self, notification: Notification) -> None:
-        """Hear of a port that went away by itself, with its device or by somebody else's hand."""
+        """Hear of what went away by itself, with its device or by somebody else's hand."""
         info = notification.of
-        if (
-            isinstance(info, VportInfo)
-            and info.cmd == c.OVS_VPORT_CMD_DEL
-            and info.dp_ifindex == self.state.datapath
-        ):
+        if isinstance(info, FamilyInfo) or info.dp_ifindex != self.state.datapath:
+            return
+        if isinstance(info, DatapathInfo) and info.cmd == c.OVS_DP_CMD_DEL:
+            self._datapath_gone()
+        elif isinstance(info, VportInfo) and info.cmd == c.OVS_VPORT_CMD_DEL:
             self.count("ports vanished")
             self.send(DATAPATH_PORTS, PortVanished(info.name, DatapathPort(info.port_no)))
 
@@ -317,7 +300,9 @@ class NetlinkBroker(LaneActor):
     def _refused(self, sequence: int, error: int) -> None:
         state = self.state
         kind = kind_of(sequence)
-        if kind == KIND_CREATE:
+        if error == ENODEV and (kind in _NEEDS_DATAPATH or self.dumps.has(sequence)):
+            self._datapath_gone()
+        elif kind == KIND_CREATE:
             self.send(FLOW_CONTROLLER, FlowRefused(flow_of(sequence, state.next_flow), error))
         elif kind == KIND_DELETE:
             if error not in GONE:
@@ -325,7 +310,11 @@ class NetlinkBroker(LaneActor):
                 self.dumps.ask_flows()
         elif kind == KIND_EXECUTE:
             self.count("packets refused")
-        elif not (self.ports.refused(sequence, error) or self.dumps.refused(sequence)):
+        elif not (
+            self.ports.refused(sequence, error)
+            or self.dumps.refused(sequence)
+            or self.far_counters.refused(sequence)
+        ):
             self.count("requests refused")
 
     def _time_out(self, at: Nanoseconds) -> None:
@@ -334,6 +323,7 @@ class NetlinkBroker(LaneActor):
         if deadline is not None and deadline <= at:
             self.dumps.give_up()
         self.inherited.take_turn(at)
+        self.far_counters.time_out(at)
         self.set_timer()
 
     def set_timer(self) -> None:
@@ -345,6 +335,8 @@ class NetlinkBroker(LaneActor):
             deadlines.append(self.dumps.deadline)
         if state.inherited is not None:
             deadlines.append(state.inherited.expire_at)
+        if state.asked is not None:
+            deadlines.append(state.asked.deadline)
         if deadlines:
             self.send(CLOCK, WakeMe(self.name, min(deadlines)))
 
@@ -365,20 +357,30 @@ class NetlinkBroker(LaneActor):
         state.reply_pid = message.reply_pid
         state.upcall_pid = message.upcall_pid
         state.epoch = message.at
-        self.restored()
-        reset = DatapathReset(message.at, connected=True)
-        self.send(FLOW_CONTROLLER, reset)
-        self.send(DATAPATH_PORTS, reset)
+        self._tell_of_reset(message.at)
         if message.inherited:
             self.inherited.begin()
             self.dumps.ask_ports()
 
+    def _datapath_gone(self) -> None:
+        """Have the datapath set up again that somebody deleted; its index is never used again."""
+        if self.state.connected:
+            self.count("datapaths deleted by others")
+            self._disconnect(self.lane.now)
+            self.emit(DatapathGone())
+
     def _lost(self, message: DatapathLost) -> None:
         self.count("datapaths lost")
+        self._disconnect(message.at)
+
+    def _disconnect(self, at: Nanoseconds) -> None:
         self._forget_requests()
         self.state.connected = False
+        self._tell_of_reset(at)
+
+    def _tell_of_reset(self, at: Nanoseconds) -> None:
         self.restored()
-        reset = DatapathReset(message.at, connected=False)
+        reset = DatapathReset(at, connected=self.state.connected)
         self.send(FLOW_CONTROLLER, reset)
         self.send(DATAPATH_PORTS, reset)
 
@@ -389,6 +391,7 @@ class NetlinkBroker(LaneActor):
         state.upcall_pids.clear()
         state.dumps = DumpState()
         state.inherited = None
+        self.far_counters.give_up()
 
     def count(self, what: str) -> None:
         """Count something that operators may want to know of."""

@@ -6,7 +6,7 @@ name has the kernel load it), and decides once: an agent does not change sides w
 
 import os
 from collections.abc import Callable
-from typing import Literal
+from typing import Final, Literal
 
 from actors.datapath.channel import DatapathChannel
 from actors.datapath.handshake import DatapathUnavailableError, has_openvswitch
@@ -14,20 +14,39 @@ from actors.datapath.kernel_channel import DatapathBusyError, KernelChannel
 from actors.datapath.soft_channel import spawn_soft_datapath
 
 Wanted = Literal["auto", "kernel", "soft"]
+NO_KERNEL_DATAPATH: Final = (
+    "this kernel has no openvswitch module (modprobe openvswitch); use the soft datapath"
+)
 
 
 def kernel_offers_datapath() -> bool:
     """Tell whether the running kernel has openvswitch, or can load it. Changes nothing."""
     try:
-        channel = KernelChannel()
-    except DatapathBusyError:
-        return True  # somebody uses it
+        channel = KernelChannel(claim=False)
     except OSError:
         return False
     try:
         return has_openvswitch(channel)
     finally:
         channel.release()
+
+
+def check_datapath(wanted: Wanted) -> None:
+    """Find out whether this process could drive the datapath that is wanted.
+
+    Raises DatapathBusyError if another one does, DatapathUnavailableError if there is none.
+    """
+    if wanted == "soft":
+        return
+    if kernel_offers_datapath():
+        try:
+            KernelChannel().release()
+        except DatapathBusyError:
+            raise
+        except OSError as error:
+            raise _unavailable(error) from error
+    elif wanted == "kernel":
+        raise DatapathUnavailableError(NO_KERNEL_DATAPATH)
 
 
 class DatapathChoice:
@@ -41,31 +60,17 @@ class DatapathChoice:
 
     def open(self) -> DatapathChannel:
         """Open a channel. Raises OSError, DatapathUnavailableError if the one wanted is not there."""
+        if not self.kind:
+            self.kind = "kernel" if kernel_offers_datapath() else "soft"
         if self.kind == "soft":
             return self._spawn()
         try:
-            channel = KernelChannel()
+            return KernelChannel()
         except DatapathBusyError:
             raise
         except OSError as error:
-            if self.kind:
-                raise DatapathUnavailableError(
-                    f"no generic netlink: {os.strerror(error.errno or 0)}"
-                ) from error
-            return self._settle_for_soft()
-        if self.kind == "kernel":
-            return channel
-        try:
-            offered = has_openvswitch(channel)
-        except BaseException:
-            channel.release()
-            raise
-        if offered:
-            self.kind = "kernel"
-            return channel
-        channel.release()
-        return self._settle_for_soft()
+            raise _unavailable(error) from error
 
-    def _settle_for_soft(self) -> DatapathChannel:
-        self.kind = "soft"
-        return self._spawn()
+
+def _unavailable(error: OSError) -> DatapathUnavailableError:
+    return DatapathUnavailableError(f"no generic netlink: {os.strerror(error.errno or 0)}")

@@ -9,7 +9,7 @@ from collections.abc import Callable
 import structlog
 
 from actors.datapath.channel import DatapathChannel
-from actors.datapath.handshake import deletion, shake_hands
+from actors.datapath.handshake import DatapathUnavailableError, deletion, shake_hands
 from actors.datapath.request_buffer import RequestBuffer
 from actors.edge.datapath_readers import ReplyReader, UpcallReader
 from actors.edge.steady_clock import SteadyClock
@@ -17,6 +17,7 @@ from actors.lane import Lane
 from actors.messages.netlink import (
     CloseUpcalls,
     DatapathConnected,
+    DatapathGone,
     DatapathLost,
     NetlinkSendFailed,
     OpenUpcalls,
@@ -50,6 +51,7 @@ class DatapathLink:
         self.requests = RequestBuffer(self._send, self._failed)
         self._upcalls: UpcallReader | None = None
         self._replies: ReplyReader | None = None
+        self._gone = False
         self.overflow = 0
         self.malformed = 0
         self.upcalls_lost = 0
@@ -74,6 +76,7 @@ class DatapathLink:
             raise
         self._channel = channel
         self._connected = connected
+        self._gone = False
         lane.submit(NETLINK_BROKER, connected)
         self._upcalls = UpcallReader(lane, self._clock, channel)
         self._replies = ReplyReader(lane, self._clock, channel)
@@ -82,9 +85,10 @@ class DatapathLink:
 
     @property
     def alive(self) -> bool:
-        """Whether both readers still read."""
+        """Whether both readers still read, and the datapath is there."""
         return (
-            self._upcalls is not None
+            not self._gone
+            and self._upcalls is not None
             and self._upcalls.alive
             and self._replies is not None
             and self._replies.alive
@@ -92,7 +96,9 @@ class DatapathLink:
 
     @property
     def failure(self) -> BaseException | None:
-        """What ended a reader, if it was an error."""
+        """What ended a reader, if it was an error, or the datapath."""
+        if self._gone:
+            return DatapathUnavailableError("somebody else deleted the datapath")
         for reader in (self._upcalls, self._replies):
             if reader is not None and reader.failure is not None:
                 return reader.failure
@@ -125,7 +131,10 @@ class DatapathLink:
             self._lane.submit(NETLINK_BROKER, DatapathLost(self._clock()))
 
     def perform(self, output: Output) -> bool:
-        """Open or close the way of a vport's upcalls; return False if asked for something else."""
+        """Do what is asked of the connection; return False if it is something else."""
+        if isinstance(output, DatapathGone):
+            self._gone = True
+            return True
         if isinstance(output, OpenUpcalls):
             self._open_upcalls(output.link)
             return True

@@ -4,6 +4,7 @@ from actors.messages.flow_state import FlowStateRestored
 from actors.messages.netlink import (
     CloseUpcalls,
     DatapathConnected,
+    DatapathGone,
     DatapathLost,
     NetlinkReplied,
     NetlinkRepliesLost,
@@ -76,6 +77,7 @@ AnyOutput = (
     | RemoveEntry
     | OpenUpcalls
     | CloseUpcalls
+    | DatapathGone
     | PortsSettled
     | OperatorAnswered
     | StopComplete

@@ -72,6 +72,10 @@ class CloseUpcalls(Output, frozen=True, tag="close-upcalls.1"):
     pid: int
 
 
+class DatapathGone(Output, frozen=True, tag="datapath-gone.1"):
+    """Somebody else deleted the datapath: it has to be set up again."""
+
+
 class PortsSettled(Output, frozen=True, tag="ports-settled.1"):
     """For the first time all that is bound to this host and present is plugged in."""
 

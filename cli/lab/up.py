@@ -13,7 +13,7 @@ from typing import NamedTuple, NoReturn
 
 import msgspec
 
-from actors.edge.datapath_choice import kernel_offers_datapath
+from actors.edge.datapath_choice import NO_KERNEL_DATAPATH, kernel_offers_datapath
 from actors.state.document import (
     Document,
     DocumentError,
@@ -22,7 +22,7 @@ from actors.state.document import (
     load_document,
 )
 from actors.state.store.interface import Conflict, Store, StoreError
-from cli.errors import NO_KERNEL_DATAPATH, CommandError, ExitStatus
+from cli.errors import CommandError, ExitStatus
 from cli.lab import control
 from cli.lab.down import alone, tear_down
 from cli.lab.from_document import wanted_lab

@@ -7,7 +7,7 @@ from tests.scenarios.echo import reaches
 from tests.scenarios.network import Network
 from tests.scenarios.traffic import tcp_arrives_whole, udp_echoes
 
-pytestmark = [pytest.mark.lab, pytest.mark.both_datapaths]
+pytestmark = pytest.mark.lab
 
 DOCUMENT = (ROOT / "examples" / "one-host.yaml").read_text()
 

@@ -34,6 +34,7 @@ from actors.datapath.odp.messages import (
 from actors.datapath.odp.requests import NAME_LIMIT, pid_list, tunnel_options
 
 _DP_STATS = struct.Struct("=4Q")
+_MEGAFLOW_STATS = struct.Struct("=QI4xQ8x")
 _VPORT_STATS = struct.Struct("=8Q")
 _FLOW_STATS = struct.Struct("=2Q")
 _U64 = struct.Struct("=Q")
@@ -66,6 +67,15 @@ class DatapathStats(Struct, frozen=True):
     flows: int = 0
 
 
+class MegaflowStats(Struct, frozen=True):
+    """struct ovs_dp_megaflow_stats: how often a mask was tried, how many masks there are."""
+
+    mask_lookups: int = 0
+    masks: int = 0
+    cache_hits: int = 0
+    """Packets whose first mask was found in the cache (Linux 5.10)."""
+
+
 class DatapathInfo(Struct, frozen=True, tag_field="kind", tag="datapath"):
     """A datapath as a reply or notification describes it."""
 
@@ -75,6 +85,7 @@ class DatapathInfo(Struct, frozen=True, tag_field="kind", tag="datapath"):
     name: str
     stats: DatapathStats = DatapathStats()
     user_features: int = 0
+    megaflows: MegaflowStats | None = None
 
 
 class VportStats(Struct, frozen=True):
@@ -305,6 +316,7 @@ def _decode_family(header: NetlinkHeader, a: _Attributes) -> FamilyInfo:
 
 def _decode_datapath(header: NetlinkHeader, dp_ifindex: int, a: _Attributes) -> DatapathInfo:
     features = a.get(c.OVS_DP_ATTR_USER_FEATURES)
+    megaflows = a.get(c.OVS_DP_ATTR_MEGAFLOW_STATS)
     return DatapathInfo(
         header.seq,
         header.cmd,
@@ -312,6 +324,7 @@ def _decode_datapath(header: NetlinkHeader, dp_ifindex: int, a: _Attributes) -> 
         read_string(_required(a, c.OVS_DP_ATTR_NAME), NAME_LIMIT),
         DatapathStats(*_numbers(_DP_STATS, a.get(c.OVS_DP_ATTR_STATS))),
         0 if features is None else read_u32(features),
+        None if megaflows is None else MegaflowStats(*_numbers(_MEGAFLOW_STATS, megaflows)),
     )
 
 
@@ -430,13 +443,19 @@ def _family(info: FamilyInfo) -> bytes:
 
 
 def _datapath(info: DatapathInfo) -> bytes:
-    stats = info.stats
+    stats, megaflows = info.stats, info.megaflows
     return b"".join(
         (
             string(c.OVS_DP_ATTR_NAME, info.name, NAME_LIMIT),
             attribute(
                 c.OVS_DP_ATTR_STATS,
                 _DP_STATS.pack(stats.hits, stats.misses, stats.lost, stats.flows),
+            ),
+            b""
+            if megaflows is None
+            else attribute(
+                c.OVS_DP_ATTR_MEGAFLOW_STATS,
+                _MEGAFLOW_STATS.pack(megaflows.mask_lookups, megaflows.masks, megaflows.cache_hits),
             ),
             u32(c.OVS_DP_ATTR_USER_FEATURES, info.user_features),
         )
