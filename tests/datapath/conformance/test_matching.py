@@ -251,13 +251,24 @@ _MASKS = st.fixed_dictionaries(
 
 
 @settings(
-    max_examples=100, deadline=None,
+    max_examples=80, deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )  # fmt: skip
-@given(values=st.lists(_FIELD_VALUES, min_size=2, max_size=8), ones=_MASKS, sparse=st.booleans())
+@given(
+    place=st.integers(0, 2),
+    values=st.lists(_FIELD_VALUES, min_size=2, max_size=6),
+    ones=_MASKS,
+    sparse=st.booleans(),
+)
 def test_a_packet_is_caught_when_its_masked_key_is_the_flows(
-    bench: Bench, values: list[dict[str, object]], ones: dict[int, bytes], *, sparse: bool
+    bench: Bench,
+    place: int,
+    values: list[dict[str, object]],
+    ones: dict[int, bytes],
+    *,
+    sparse: bool,
 ) -> None:
+    # Few enough at each port for the share of upcalls that a soft datapath grants it.
     bench.reset()
     if sparse:  # of random bits few packets would be caught
         ones = {
@@ -265,11 +276,11 @@ def test_a_packet_is_caught_when_its_masked_key_is_the_flows(
             for kind, raw in ones.items()
         }
     frames = [_tcp(**each) for each in values]
-    keys = [upcall.raw_key for upcall in bench.inject(0, *frames).upcalls]
+    keys = [upcall.raw_key for upcall in bench.inject(place, *frames).upcalls]
     mask = mask_of(keys[0], _EXACT | ones)
     bench.add_flow(keys[0], Output(2), mask=mask)
     caught = [list(_masked(key, mask)) == list(_masked(keys[0], mask)) for key in keys]
-    outcome = bench.inject(0, *frames)
+    outcome = bench.inject(place, *frames)
     assert outcome.frames[1] == [frame for frame, hit in zip(frames, caught, strict=True) if hit]
     assert [upcall.frame for upcall in outcome.upcalls] == [
         frame for frame, hit in zip(frames, caught, strict=True) if not hit
