@@ -13,12 +13,16 @@ class HostSettings(Struct, frozen=True):
 
     host: HostId
     name: str
+    seed: int = 0
+    """Drawn at each start of an agent: spreads what hosts would otherwise do at the same time."""
     tunnel_udp_port: int = 6677
     """Of VXLAN tunnels."""
     tunnel_geneve_port: int = 6081
     """UDP port of Geneve tunnels (RFC 8926)."""
     tunnel_mtu: int = 1500
     mac_idle: int = 15 * SECOND
+    device_idle: int = 300 * SECOND
+    """After its last packet and flow, a device that has nothing in hand is let go."""
     arp_retry: int = SECOND
     arp_tries: int = 3
     arp_stale: int = 60 * SECOND

@@ -6,6 +6,7 @@ from it, before the next is taken: so the journal alone decides what happens, an
 timing does. Emits outputs, recorded and then handed to the edge. Never blocks, reads no clock.
 """
 
+import functools
 import queue
 import sys
 import traceback
@@ -20,8 +21,13 @@ from pykka._envelope import Envelope
 from actors.lane_actor import LaneActor
 from actors.lane_boundary import Edge, Journal, Snapshot
 from actors.lifetimes import LIFE_ERROR
+from actors.messages.flows import TagHeld, TagReleased
+from actors.messages.operator import Inspect
 from actors.messages.simulation import Hop, PacketContext, Verdict
 from actors.messages.stored import Input, Output
+from actors.messages.tables import RowsChanged
+from actors.messages.time import Tick
+from actors.messages.topology import Configured
 from actors.packets.flow_key import SEEN_ALL
 from actors.supervision import Escalate, RestartPolicy, Resume, StartAfresh
 from actors.values import ActorName, Nanoseconds
@@ -31,6 +37,9 @@ MOST_HELD = 1_000
 
 MOST_MESSAGES_PER_INPUT = 200_000
 """One input may not keep a lane busy for ever: past this the lane is taken to be looping."""
+
+_MAKES_NO_ACTOR = frozenset({Configured, Inspect, RowsChanged, TagHeld, TagReleased, Tick})
+"""Answers to what an actor asked for: if it is gone meanwhile, nobody wants to know."""
 
 PACKET_BACKLOG = 256
 """Batches of packets that may wait at the lane's door; more are dropped and counted at the edge."""
@@ -94,6 +103,8 @@ class Lane:
         self.on_crash: Callable[[ActorName, BaseException, str], None] | None = None
         self.undeliverable = 0
         self.dropped_while_restarting = 0
+        self.too_late = 0
+        """Answers to actors that were let go before they came."""
         self.newest: LaneActor | None = None
         """The actor that pykka started last on this lane."""
         self._create = create
@@ -167,6 +178,9 @@ class Lane:
         """Queue a message for the actor of that name on this lane, creating it if it can be."""
         slot = self._slots.get(to)
         if slot is None:
+            if type(message) in _MAKES_NO_ACTOR:
+                self.too_late += 1
+                return
             slot = self._new_slot(to)
             if slot is None:
                 return
@@ -193,11 +207,17 @@ class Lane:
             self._new_slot(name)
 
     def retire(self, name: ActorName) -> None:
-        """Let an actor go, with what is still queued for it."""
+        """Let an actor go; it may do so itself.
+
+        Of what is still queued for it, answers to what it had asked for are dropped, and anything
+        else makes it afresh.
+        """
         slot = self._slots.pop(name, None)
         if slot is not None:
             ActorRegistry.unregister(slot.actor.actor_ref)
-            slot.receive = _ignore
+            slot.actor.actor_stopped.set()
+            slot.receive = functools.partial(self.send, name)
+            self.policy.crashes.pop(name, None)
 
     def snapshot(self) -> Snapshot:
         """Return the state of all actors; only between two inputs."""
@@ -347,10 +367,6 @@ def _crashed_context(context: PacketContext) -> PacketContext:
     return msgspec.structs.replace(
         context, seen=SEEN_ALL, outputs=(), pending=(), lifetime=LIFE_ERROR, reason="crash"
     )
-
-
-def _ignore(message: Any) -> None:
-    """Stand in for an actor that was let go."""
 
 
 class _Boot:

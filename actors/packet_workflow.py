@@ -100,6 +100,12 @@ class WorkflowState(msgspec.Struct):
     packets: int = 0
     from_tunnel: int = 0
     generated: int = 0
+    simulated: int = 0
+    """Packets that entered a device here, out of the datapath."""
+    waited_topology: int = 0
+    """Of these, those that waited for a device to be loaded, before anything else."""
+    waited_arp: int = 0
+    """Of these, those that waited for a neighbour's MAC, before anything else."""
     drops: dict[str, int] = msgspec.field(default_factory=dict)
 
 
@@ -192,6 +198,7 @@ class PacketWorkflow(LaneActor):
             self._ingress_tags[port.port], (), (), 0, 1,
             LIFE_NONE if trace or packet.by_action else LIFE_PLAIN, trace=trace,
         )  # fmt: skip
+        state.simulated += 1
         self.send(port.device, Hop(context, port.port))
 
     def _from_tunnel(self, packet: PacketIn, key: FlowKey) -> None:
@@ -302,7 +309,13 @@ class PacketWorkflow(LaneActor):
 
     def _hold_duplicates(self, message: PacketParked) -> None:
         state = self.state
-        if not message.raw_key or message.raw_key in state.held:
+        if not message.raw_key:
+            return
+        if message.waits_for == "arp":
+            state.waited_arp += 1
+        else:
+            state.waited_topology += 1
+        if message.raw_key in state.held:
             return
         if not state.held:
             self.send(CLOCK, WakeMe(self.name, Nanoseconds(self.lane.now + HOLD_TIME)))
@@ -360,6 +373,9 @@ class PacketWorkflow(LaneActor):
                 "packets": state.packets,
                 "from_tunnel": state.from_tunnel,
                 "generated": state.generated,
+                "simulated": state.simulated,
+                "waited_topology": state.waited_topology,
+                "waited_arp": state.waited_arp,
                 "held": state.held_frames,
                 "drops": state.drops,
             }

@@ -34,6 +34,7 @@ PURE = (
     "actors/edge/link_picture.py",
     "actors/messages/*.py",
     "actors/values.py",
+    "actors/host.py",
     "actors/tags.py",
     "actors/lifetimes.py",
     "actors/tunnel_key.py",

@@ -2,15 +2,23 @@
 
 Part of the router's actor: it changes the actor's `arp` and `resolutions`. A request is repeated
 a bounded number of times however many packets wait; then their senders are told that the host is
-unreachable. Entries are refreshed when stale and in use, and expire by their owner.
+unreachable. Entries are refreshed when stale and in use, by one of the hosts that use them (see
+arp_entries.py), and expire by their owner.
 """
 
-import zlib
 from typing import TYPE_CHECKING
 
 import msgspec
 
-from actors.devices.arp_entries import MOST_PER_NEXT_HOP, ArpEntry, ArpSeen, Resolution
+from actors.devices.arp_entries import (
+    MOST_PER_NEXT_HOP,
+    ArpEntry,
+    ArpSeen,
+    Resolution,
+    spread,
+    stale_at,
+)
+from actors.devices.idleness import Idleness
 from actors.devices.outcome import FLOW_CONTROLLER, after_branch, consume, drop
 from actors.devices.router_forwarding import (
     HOST_UNREACHABLE,
@@ -25,19 +33,29 @@ from actors.lifetimes import LIFE_ERROR, LIFE_NONE
 from actors.messages.flows import InvalidateTags, UnwatchTag, WatchTag
 from actors.messages.simulation import Hop, PacketContext, PacketParked
 from actors.messages.tables import DisownRow, OwnRow, RowsChanged
-from actors.messages.time import WakeMe
 from actors.packets.arp import arp_request
 from actors.state.tables import arp_table, decode_arp, encode_arp
 from actors.tags import arp_tag
-from actors.values import SECOND, ActorName, IpAddress, Mac, Nanoseconds, PortId, Tag, parse_ip
+from actors.values import (
+    BROADCAST_MAC,
+    ActorName,
+    IpAddress,
+    Mac,
+    Nanoseconds,
+    PortId,
+    Tag,
+    parse_ip,
+)
 
 if TYPE_CHECKING:
     from actors.devices.router import RouterActor
 
-_CLOCK = ActorName("clock")
 _STATE_TABLES = ActorName("state-tables")
 _WORKFLOW = ActorName("packet-workflow")
-_SWEEP = 2 * SECOND
+_TELLS_PER_STALENESS = 4
+"""An entry's owner tells the others so often that it is fresh, at most."""
+_REFRESH_RETRIES = 4
+"""A refresh that is not answered is asked for again after so many retry times."""
 
 
 class ArpResolution:
@@ -63,8 +81,8 @@ class ArpResolution:
             router.send(*after_branch(consume(context, "").context))
             context = msgspec.structs.replace(context, pending=(), outputs=(), lifetime=LIFE_NONE)
         elif not context.resumed:
-            router.send(_WORKFLOW, PacketParked(context.number, context.raw_key))
-        resolution = self._resolve(needs.port, needs.next_hop, context.at)
+            router.send(_WORKFLOW, PacketParked(context.number, context.raw_key, "arp"))
+        resolution = self._resolve(needs.port, needs.next_hop, router.lane.now)
         if len(resolution.waiting) >= MOST_PER_NEXT_HOP:
             self._end(resolution.waiting.pop(0), "too many wait for one next hop", LIFE_NONE)
         resolution.waiting.append(parked(hop, context, router.lane.inputs))
@@ -75,17 +93,24 @@ class ArpResolution:
         name = f"{port} {address.hex()}"
         resolution = state.resolutions.get(name)
         if resolution is None:
-            next_at = Nanoseconds(at + self._router.host.arp_retry)
-            resolution = state.resolutions[name] = Resolution(port, address, 1, next_at)
+            resolution = state.resolutions[name] = Resolution(port, address, 1, at)
             self._ask(port, address, at)
-            self._arm(at)
+            self._ask_again_later(resolution, at)
         return resolution
 
-    def _ask(self, port_id: PortId, address: IpAddress, at: Nanoseconds) -> None:
+    def _ask_again_later(self, resolution: Resolution, at: Nanoseconds) -> None:
+        host, port, address = self._router.host, resolution.port, resolution.address
+        jitter = spread(host.seed, port, address, resolution.tries, host.arp_retry // 5)
+        resolution.next_at = Nanoseconds(at + host.arp_retry + jitter)
+        Idleness.wake_by(self._router, resolution.next_at)
+
+    def _ask(
+        self, port_id: PortId, address: IpAddress, at: Nanoseconds, mac: Mac = BROADCAST_MAC
+    ) -> None:
         view = self._router.view
         port = None if view is None else view.ports.get(port_id)
         if port is not None:
-            request = arp_request(port.mac, port.interface.address, address)
+            request = arp_request(port.mac, port.interface.address, address, to=mac)
             self._router.send_frame(port, request, at)
 
     def _resolved(self, port: PortId, address: IpAddress) -> None:
@@ -146,35 +171,59 @@ class ArpResolution:
         if entry is not None and entry.mac == fact.mac:
             self._confirm(entry, fact.port, fact.address, at)
         else:
-            self._set(fact.port, fact.address, fact.mac, own=True, at=at)
-            key, value = encode_arp(fact.address, fact.mac)
-            router.send(_STATE_TABLES, OwnRow(arp_table(fact.port), key, value))
-            self._arm(at)
+            entry = self._set(fact.port, fact.address, fact.mac, own=True, at=at)
+            self._publish(entry, fact.port, fact.address, at)
         self._resolved(fact.port, fact.address)
 
     def _confirm(self, entry: ArpEntry, port: PortId, address: IpAddress, at: Nanoseconds) -> None:
-        entry.confirmed_at = at
-        entry.stale_at = self._stale_at(port, address, at)
+        """Take in that an entry is right; let the others know, unless they heard it just now."""
+        self._is_fresh(entry, port, address, at)
+        host = self._router.host
+        if not entry.own or at - entry.told_at >= host.arp_stale // _TELLS_PER_STALENESS:
+            entry.own = True  # the neighbour speaks here: this host manages the entry from now on
+            self._publish(entry, port, address, at)
 
-    def _stale_at(self, port: PortId, address: IpAddress, at: Nanoseconds) -> Nanoseconds:
-        """Add up to a fifth, by the entry's name: entries learned at once are not asked at once."""
-        stale = self._router.host.arp_stale
-        jitter = zlib.crc32(address, zlib.crc32(port.encode())) % 1000 * stale // 5000
-        return Nanoseconds(at + stale + jitter)
+    def _is_fresh(self, entry: ArpEntry, port: PortId, address: IpAddress, at: Nanoseconds) -> None:
+        entry.confirmed_at = at
+        entry.asked = 0
+        host = self._router.host
+        entry.stale_at = Nanoseconds(stale_at(host, port, address, at, own=entry.own))
+
+    def _publish(self, entry: ArpEntry, port: PortId, address: IpAddress, at: Nanoseconds) -> None:
+        entry.told_at = at
+        key, value = encode_arp(address, entry.mac)
+        self._router.send(_STATE_TABLES, OwnRow(arp_table(port), key, value, again=True))
+        self._look_at(entry)
+
+    def _look_at(self, entry: ArpEntry) -> None:
+        """See to it that the router wakes when it has something to do about an entry."""
+        due = self._due(entry)
+        if due is not None:
+            Idleness.wake_by(self._router, due)
+
+    def _due(self, entry: ArpEntry) -> int | None:
+        """Return when there is something to do about an entry, None if it is another's affair."""
+        expires_at = entry.confirmed_at + self._router.host.arp_expiry
+        if entry.held:
+            return min(entry.stale_at, expires_at) if entry.own else entry.stale_at
+        return expires_at if entry.own else None
 
     def _set(
         self, port: PortId, address: IpAddress, mac: Mac, *, own: bool, at: Nanoseconds
-    ) -> None:
+    ) -> ArpEntry:
         router = self._router
         table = router.state.arp.setdefault(port, {})
         old = table.get(address)
         tag = arp_tag(port, address) if old is None else old.tag
-        entry = ArpEntry(mac, tag, own, at, self._stale_at(port, address, at))
+        entry = ArpEntry(mac, tag, own, at, at)
         if old is not None:
             entry.held = old.held
         table[address] = entry
+        self._is_fresh(entry, port, address, at)
         router.send(FLOW_CONTROLLER, InvalidateTags((tag,)))
         router.send(FLOW_CONTROLLER, WatchTag(tag, router.name))
+        self._look_at(entry)
+        return entry
 
     def merge_rows(self, message: RowsChanged) -> None:
         """Apply what the shared table says, which may complete packets that wait here."""
@@ -196,10 +245,11 @@ class ArpResolution:
             own = row.owner == router.host.host
             if old is None or old.mac != mac:
                 self._set(port, address, mac, own=own, at=message.at)
-            else:
+            elif own != old.own or not own:
+                # Written again: its owner says that it is fresh, or has become another.
                 old.own = own
-            if own:
-                self._arm(message.at)
+                self._is_fresh(old, port, address, message.at)
+                self._look_at(old)
             self._resolved(port, address)
 
     def flows_use(self, tag: Tag, *, held: bool) -> None:
@@ -208,6 +258,16 @@ class ArpResolution:
         entry = arp_entry(self._router.state.arp, PortId(port), parse_ip(address))
         if entry is not None:
             entry.held = held
+            self._look_at(entry)
+
+    def owns_any(self) -> bool:
+        """Tell whether this host manages an entry of the router."""
+        return any(e.own for table in self._router.state.arp.values() for e in table.values())
+
+    def unwatch_all(self) -> None:
+        """Have the flow controller forget the entries."""
+        for table in self._router.state.arp.values():
+            Idleness.unwatch(self._router, [entry.tag for entry in table.values()])
 
     # --- time ---------------------------------------------------------------------------------
 
@@ -215,44 +275,42 @@ class ArpResolution:
         """Ask again, give up, refresh, expire."""
         router = self._router
         state = router.state
-        state.timer = False
+        state.wakes_at = Nanoseconds(0)
         if state.waiting and at - state.waiting_since >= MOST_WAIT:
             WaitingRoom.give_up(router, "router not loaded")
+        if state.waiting:
+            Idleness.wake_by(router, state.waiting_since + MOST_WAIT)
         for name, resolution in list(state.resolutions.items()):
             if at < resolution.next_at:
+                Idleness.wake_by(router, resolution.next_at)
                 continue
             if resolution.tries >= router.host.arp_tries:
                 del state.resolutions[name]
                 self._give_up(resolution, at)
             else:
                 resolution.tries += 1
-                resolution.next_at = Nanoseconds(at + router.host.arp_retry)
                 self._ask(resolution.port, resolution.address, at)
+                self._ask_again_later(resolution, at)
         for port, table in state.arp.items():
             for address, entry in list(table.items()):
-                if entry.own:
+                due = self._due(entry)
+                if due is not None and due <= at:
                     self._age(port, address, entry, at)
-        self._arm(at)
+                elif due is not None:
+                    Idleness.wake_by(router, due)
 
     def _age(self, port: PortId, address: IpAddress, entry: ArpEntry, at: Nanoseconds) -> None:
-        if at - entry.confirmed_at >= self._router.host.arp_expiry:
+        host = self._router.host
+        if entry.own and at - entry.confirmed_at >= host.arp_expiry:
             self._router.send(_STATE_TABLES, DisownRow(arp_table(port), address))
             self._forget(port, address, entry)
-        elif entry.held and at >= entry.stale_at:
-            self._ask(port, address, at)
-
-    def _arm(self, at: Nanoseconds) -> None:
-        state = self._router.state
-        if state.resolutions:
-            due = min(r.next_at for r in state.resolutions.values())
-        elif any(entry.own for table in state.arp.values() for entry in table.values()):
-            if state.timer:
-                return
-            due = Nanoseconds(at + _SWEEP)
-        else:
             return
-        state.timer = True
-        self._router.send(_CLOCK, WakeMe(self._router.name, due))
+        # The neighbour alone first (RFC 1122 2.3.2.1), then all, as the address may have moved.
+        self._ask(port, address, at, BROADCAST_MAC if entry.asked else entry.mac)
+        entry.asked += 1
+        jitter = spread(host.seed, port, address, entry.asked, host.arp_retry)
+        entry.stale_at = Nanoseconds(at + _REFRESH_RETRIES * host.arp_retry + jitter)
+        self._look_at(entry)
 
     # --- configuration ------------------------------------------------------------------------
 
@@ -270,7 +328,7 @@ class ArpResolution:
             self._forget(port, address, entry)
         self._router.state.arp.pop(port, None)
 
-    def retry(self, at: Nanoseconds, ports: frozenset[PortId] | None = None) -> None:
+    def retry(self, ports: frozenset[PortId] | None = None) -> None:
         """Simulate those who wait (by one of `ports`) again: their way has changed under them."""
         state = self._router.state
         chosen = {
@@ -284,5 +342,3 @@ class ArpResolution:
         for resolution in chosen.values():
             for hop in resolution.waiting:
                 self._router.on_receive(resumed(hop, self._router.lane.inputs))
-        if chosen:
-            self._arm(at)

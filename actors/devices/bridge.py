@@ -13,6 +13,7 @@ from actors.devices import bridge_forwarding
 from actors.devices.bridge_forwarding import MacEntry, MacSeen
 from actors.devices.bridge_view import BridgeView, changed_tags, view_of
 from actors.devices.hop_trace import hop_traced
+from actors.devices.idleness import Idleness
 from actors.devices.outcome import FLOW_CONTROLLER, Forwarded, after_branch
 from actors.devices.parked_frames import cut_hops
 from actors.devices.port_text import describe_port
@@ -23,15 +24,20 @@ from actors.lane_actor import LaneActor
 from actors.messages.flows import InvalidateTags, TagHeld, TagReleased, UnwatchTag, WatchTag
 from actors.messages.operator import Inspect, Inspected
 from actors.messages.simulation import Hop
-from actors.messages.tables import DisownRow, OwnRow, RowsChanged, SubscribeTable
-from actors.messages.time import Tick, WakeMe
-from actors.messages.topology import Configured, Subscribe
+from actors.messages.tables import (
+    DisownRow,
+    OwnRow,
+    RowsChanged,
+    SubscribeTable,
+    UnsubscribeTable,
+)
+from actors.messages.time import Tick
+from actors.messages.topology import Configured, Subscribe, Unsubscribe
 from actors.state.tables import decode_mac, mac_table
 from actors.state.topology import Bridge
 from actors.tags import device_tag, mac_tag
 from actors.values import SECOND, ActorName, DeviceId, Nanoseconds, format_mac
 
-CLOCK = ActorName("clock")
 STATE_TABLES = ActorName("state-tables")
 TOPOLOGY_WATCHER = ActorName("topology-watcher")
 SWEEP_INTERVAL = 2 * SECOND
@@ -48,7 +54,9 @@ class BridgeState(msgspec.Struct):
     macs: dict[bytes, MacEntry] = msgspec.field(default_factory=dict)
     waiting: list[Hop] = msgspec.field(default_factory=list)
     waiting_since: Nanoseconds = Nanoseconds(0)
-    timer: bool = False
+    used_at: Nanoseconds = Nanoseconds(0)
+    in_flows: bool = False
+    wakes_at: Nanoseconds = Nanoseconds(0)
     drops: dict[str, int] = msgspec.field(default_factory=dict)
 
 
@@ -69,6 +77,16 @@ class BridgeActor(LaneActor):
         """Ask for the configuration and the shared MAC table."""
         self.send(TOPOLOGY_WATCHER, Subscribe(self.name, "bridge", self.id))
         self.send(STATE_TABLES, SubscribeTable(self.name, self.table))
+        Idleness.begin(self)
+
+    def in_hand(self) -> bool:
+        """Tell whether packets wait here, or other hosts use what was learned here."""
+        return bool(self.state.waiting) or any(e.own for e in self.state.macs.values())
+
+    def unsubscribe(self) -> None:
+        """Want to know no more of the configuration and the shared MAC table."""
+        self.send(TOPOLOGY_WATCHER, Unsubscribe(self.name, "bridge", self.id))
+        self.send(STATE_TABLES, UnsubscribeTable(self.name, self.table))
 
     def snapshot_state(self) -> BridgeState:
         """Cut the frames that wait."""
@@ -87,9 +105,9 @@ class BridgeActor(LaneActor):
             case RowsChanged():
                 self._merge_rows(message)
             case TagHeld():
-                self._flows_use(message.tag, held=True, at=None)
+                self._flows_use(message.tag, at=None)
             case TagReleased():
-                self._flows_use(message.tag, held=False, at=message.at)
+                self._flows_use(message.tag, at=message.at)
             case Tick():
                 self._sweep(message.at)
             case Configured():
@@ -110,6 +128,7 @@ class BridgeActor(LaneActor):
             self._no_view(hop)
             return
         state = self.state
+        state.used_at = hop.context.at
         outcome, fact = bridge_forwarding.decide(view, state.macs, hop.context, hop.port)
         if hop.context.trace:
             self.send(*hop_traced(self.name, hop, outcome))
@@ -151,7 +170,7 @@ class BridgeActor(LaneActor):
             self.send(FLOW_CONTROLLER, InvalidateTags((tag,)))
         self.send(FLOW_CONTROLLER, WatchTag(entry.tag, self.name))
         self.send(STATE_TABLES, OwnRow(self.table, fact.key, fact.port.encode()))
-        self._ensure_timer(at)
+        Idleness.wake_by(self, at + SWEEP_INTERVAL)
 
     # --- the MAC table ------------------------------------------------------------------------
 
@@ -164,6 +183,8 @@ class BridgeActor(LaneActor):
                 if old is not None:
                     del macs[row.key]
                     stale.append(old.tag)
+                    if old.own:
+                        self.send(FLOW_CONTROLLER, UnwatchTag(old.tag))
                 continue
             try:
                 vlan, mac, port = decode_mac(row.key, row.value)
@@ -174,7 +195,7 @@ class BridgeActor(LaneActor):
             if own and (old is None or not old.own):
                 # A row of this host that its bridge, begun afresh, has to manage again.
                 self.send(FLOW_CONTROLLER, WatchTag(mac_tag(self.id, vlan, mac), self.name))
-                self._ensure_timer(message.at)
+                Idleness.wake_by(self, message.at + SWEEP_INTERVAL)
             if old is None:
                 tag = mac_tag(self.id, vlan, mac)
                 macs[row.key] = MacEntry(port, tag, own=own, used_at=message.at)
@@ -189,19 +210,23 @@ class BridgeActor(LaneActor):
         if stale:
             self.send(FLOW_CONTROLLER, InvalidateTags(tuple(stale)))
 
-    def _flows_use(self, tag: str, *, held: bool, at: Nanoseconds | None) -> None:
+    def _flows_use(self, tag: str, *, at: Nanoseconds | None) -> None:
+        """Note that flows depend on what a tag stands for (`at` is None), or none has since."""
+        if tag.startswith("device:"):
+            Idleness.flows_use(self, at=at)
+            return
         _, _, rest = tag.partition(f"mac:{self.id}:")
         vlan, _, mac = rest.partition(":")
         entry = self.state.macs.get(int(vlan).to_bytes(2) + bytes.fromhex(mac.replace(":", "")))
         if entry is not None:
-            entry.held = held
+            entry.held = at is None
             if at is not None:
                 entry.used_at = at
 
     def _sweep(self, at: Nanoseconds) -> None:
         """Let go of own entries that no flow has used for a while; their owner must."""
         state = self.state
-        state.timer = False
+        state.wakes_at = Nanoseconds(0)
         if state.waiting and at - state.waiting_since >= MOST_WAIT:
             WaitingRoom.give_up(self, "bridge not loaded")
         idle = self.host.mac_idle
@@ -215,13 +240,9 @@ class BridgeActor(LaneActor):
             self.send(STATE_TABLES, DisownRow(self.table, key))
             self.send(FLOW_CONTROLLER, UnwatchTag(entry.tag))
             self.send(FLOW_CONTROLLER, InvalidateTags((entry.tag,)))
-        if state.waiting or any(entry.own for entry in state.macs.values()):
-            self._ensure_timer(at)
-
-    def _ensure_timer(self, at: Nanoseconds) -> None:
-        if not self.state.timer:
-            self.state.timer = True
-            self.send(CLOCK, WakeMe(self.name, Nanoseconds(at + SWEEP_INTERVAL)))
+        if self.in_hand():
+            Idleness.wake_by(self, at + SWEEP_INTERVAL)
+        Idleness.end_if_idle(self, at)
 
     # --- configuration ------------------------------------------------------------------------
 

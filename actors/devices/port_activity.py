@@ -68,7 +68,7 @@ class PortActivity:
         if router.state.known:
             if turned:
                 inactive = frozenset(port for port in turned if not active[port])
-                router.ports_turned(inactive, message.at)
+                router.ports_turned(inactive)
         elif self.all_told:
             router.begin(message.at)
 

@@ -15,6 +15,7 @@ from actors.devices.arp_entries import ArpEntry, ArpTables, Resolution
 from actors.devices.arp_resolution import ArpResolution
 from actors.devices.hop_trace import hop_traced
 from actors.devices.icmp_budget import IcmpBudget
+from actors.devices.idleness import Idleness
 from actors.devices.outcome import (
     FLOW_CONTROLLER,
     Consumed,
@@ -47,14 +48,14 @@ from actors.messages.operator import Inspect, Inspected
 from actors.messages.simulation import Hop, PacketContext, SendFrame
 from actors.messages.tables import RowsChanged, SubscribeTable, UnsubscribeTable
 from actors.messages.time import Tick
-from actors.messages.topology import Configured, Subscribe
+from actors.messages.topology import Configured, Subscribe, Unsubscribe
 from actors.packets.arp import gratuitous_arp
 from actors.packets.icmp import icmp_error, may_answer_with_error
 from actors.packets.rewrite import frame_with
 from actors.state.tables import ACTIVE_TABLE, arp_table
 from actors.state.topology import Router
 from actors.tags import device_tag
-from actors.values import ActorName, DeviceId, Nanoseconds, PortId, format_ip, format_mac
+from actors.values import ActorName, DeviceId, Nanoseconds, PortId, Tag, format_ip, format_mac
 
 PACKET_WORKFLOW = ActorName("packet-workflow")
 STATE_TABLES = ActorName("state-tables")
@@ -80,7 +81,9 @@ class RouterState(msgspec.Struct):
     to_announce: list[PortId] = msgspec.field(default_factory=list)
     waiting: list[Hop] = msgspec.field(default_factory=list)
     waiting_since: Nanoseconds = Nanoseconds(0)
-    timer: bool = False
+    used_at: Nanoseconds = Nanoseconds(0)
+    in_flows: bool = False
+    wakes_at: Nanoseconds = Nanoseconds(0)
     drops: dict[str, int] = msgspec.field(default_factory=dict)
 
 
@@ -101,6 +104,23 @@ class RouterActor(LaneActor):
     def boot(self) -> None:
         """Ask for the configuration; the ARP tables follow from its ports."""
         self.send(TOPOLOGY_WATCHER, Subscribe(self.name, "router", self.id))
+        Idleness.begin(self)
+
+    def in_hand(self) -> bool:
+        """Tell whether packets or announcements wait, or other hosts use what was learned here."""
+        state = self.state
+        return bool(
+            state.waiting or state.resolutions or state.to_announce or self.resolution.owns_any()
+        )
+
+    def unsubscribe(self) -> None:
+        """Want to know no more of the configuration, the ARP tables and the ports' activity."""
+        config = self.state.config
+        self.send(TOPOLOGY_WATCHER, Unsubscribe(self.name, "router", self.id))
+        for port in () if config is None else config.ports:
+            self.send(STATE_TABLES, UnsubscribeTable(self.name, arp_table(port.id)))
+        self.activity.follow(config, None)
+        self.resolution.unwatch_all()
 
     def snapshot_state(self) -> RouterState:
         """Cut the frames that wait."""
@@ -131,11 +151,12 @@ class RouterActor(LaneActor):
                 else:
                     self.resolution.merge_rows(message)
             case TagHeld():
-                self.resolution.flows_use(message.tag, held=True)
+                self._flows_use(message.tag, at=None)
             case TagReleased():
-                self.resolution.flows_use(message.tag, held=False)
+                self._flows_use(message.tag, at=message.at)
             case Tick():
                 self.resolution.tick(message.at)
+                Idleness.end_if_idle(self, message.at)
             case Configured():
                 self._configure(message)
             case PortPluggedIn():
@@ -152,6 +173,7 @@ class RouterActor(LaneActor):
     # --- packets ------------------------------------------------------------------------------
 
     def _simulate(self, hop: Hop) -> None:
+        self.state.used_at = hop.context.at
         view = self.view
         if view is None:
             if self.state.known:
@@ -235,6 +257,13 @@ class RouterActor(LaneActor):
         """Let a frame of the router's own leave by one of its ports."""
         self.send(PACKET_WORKFLOW, SendFrame(at, port.id, frame, port.peer_device, port.peer_port))
 
+    def _flows_use(self, tag: Tag, *, at: Nanoseconds | None) -> None:
+        """Note that flows depend on what a tag stands for (`at` is None), or none has since."""
+        if tag.startswith("device:"):
+            Idleness.flows_use(self, at=at)
+        else:
+            self.resolution.flows_use(tag, held=at is None)
+
     # --- configuration ------------------------------------------------------------------------
 
     def _configure(self, message: Configured) -> None:
@@ -265,7 +294,7 @@ class RouterActor(LaneActor):
                 self.send(STATE_TABLES, SubscribeTable(self.name, arp_table(port_id)))
         if state.known:
             WaitingRoom.release(self)
-            self.resolution.retry(message.at)
+            self.resolution.retry()
             self._announce(message.at)
 
     def routes(self) -> tuple[RouteEntry, ...]:
@@ -280,14 +309,14 @@ class RouterActor(LaneActor):
         WaitingRoom.release(self)
         self._announce(at)
 
-    def ports_turned(self, inactive: frozenset[PortId], at: Nanoseconds) -> None:
+    def ports_turned(self, inactive: frozenset[PortId]) -> None:
         """Take in that ports turned active or (those) inactive: the routes by them come or go."""
         routes = self.routes()
         self.restored()
         tags = changed_route_tags(self.id, routes, self.routes())
         if tags:
             self.send(FLOW_CONTROLLER, InvalidateTags(tags))
-        self.resolution.retry(at, inactive)
+        self.resolution.retry(inactive)
 
     def _announce(self, at: Nanoseconds) -> None:
         """Tell the link about the router's address when its port turns active (RFC 5227 3)."""

@@ -7,11 +7,12 @@ from typing import Any, Protocol
 
 import msgspec
 
+from actors.devices.idleness import Idleness
 from actors.devices.outcome import after_branch, drop
+from actors.host import HostSettings
 from actors.lane import Lane
 from actors.lifetimes import LIFE_ERROR, LIFE_PLAIN
 from actors.messages.simulation import Hop, PacketContext, PacketParked, Verdict
-from actors.messages.time import WakeMe
 from actors.tags import device_tag
 from actors.values import SECOND, ActorName, DeviceId, Nanoseconds, Tag
 
@@ -22,25 +23,28 @@ MOST_WAITING = 64
 """Packets that wait for one device's configuration; more are dropped."""
 
 _WORKFLOW = ActorName("packet-workflow")
-_CLOCK = ActorName("clock")
 
 
 class _Waits(Protocol):
     waiting: list[Hop]
     waiting_since: Nanoseconds
     drops: dict[str, int]
-    timer: bool
 
 
 class _Device(Protocol):
     name: ActorName
     id: DeviceId
     lane: Lane
+    host: HostSettings
 
     @property
     def state(self) -> Any: ...
 
     def send(self, to: ActorName, message: Any, /) -> None: ...
+
+    def in_hand(self) -> bool: ...
+
+    def unsubscribe(self) -> None: ...
 
     def on_receive(self, message: Any) -> Any: ...
 
@@ -57,7 +61,7 @@ def resumed(hop: Hop, number: int) -> Hop:
 
 
 class WaitingRoom:
-    """Functions on a device that has `waiting`, `waiting_since`, `timer` and `drops` in its state."""
+    """Functions on a device that has `waiting`, `waiting_since` and `drops` in its state."""
 
     @staticmethod
     def admit(device: _Device, hop: Hop) -> None:
@@ -70,9 +74,9 @@ class WaitingRoom:
         context = hop.context
         if not state.waiting:
             state.waiting_since = context.at
-            state.timer = True
-            device.send(_CLOCK, WakeMe(device.name, Nanoseconds(context.at + MOST_WAIT)))
-        device.send(_WORKFLOW, PacketParked(context.number, context.raw_key))
+            Idleness.wake_by(device, context.at + MOST_WAIT)
+        if not context.resumed:
+            device.send(_WORKFLOW, PacketParked(context.number, context.raw_key, "topology"))
         state.waiting.append(parked(hop, context, device.lane.inputs))
 
     @staticmethod

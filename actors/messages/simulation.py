@@ -4,6 +4,8 @@ The context is immutable: each hop makes the next one. A flood is a context with
 branches, walked one after the other, so that nothing has to be joined.
 """
 
+from typing import Literal
+
 from msgspec import Struct
 
 from actors.packets.flow_key import FlowKey
@@ -77,10 +79,12 @@ class Verdict(Struct, frozen=True, gc=False):
 
 
 class PacketParked(Struct, frozen=True, gc=False):
-    """This packet waits for something: hold its duplicates."""
+    """This packet waits for something off this host, for the first time: hold its duplicates."""
 
     number: int
     raw_key: bytes
+    waits_for: Literal["topology", "arp"]
+    """The configuration of a device (or what tables say of its ports), or a neighbour's MAC."""
 
 
 class ParkedPacketFinished(Struct, frozen=True, gc=False):

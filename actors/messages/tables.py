@@ -102,6 +102,8 @@ class OwnRow(Struct, frozen=True, gc=False):
     table: str
     key: bytes
     value: bytes
+    again: bool = False
+    """Write it even if it is published already: the others shall know that it is fresh."""
 
 
 class DisownRow(Struct, frozen=True, gc=False):

@@ -51,9 +51,9 @@ def parse_arp(frame: bytes) -> Arp:
     return Arp(op, sha, spa, tha, tpa)
 
 
-def arp_request(sha: bytes, spa: bytes, tpa: bytes) -> bytes:
-    """Return the broadcast frame that asks who has `tpa` (42 bytes, unpadded)."""
-    return _frame(BROADCAST_MAC, sha, ARP_REQUEST, spa, ZERO_MAC, tpa)
+def arp_request(sha: bytes, spa: bytes, tpa: bytes, to: bytes = BROADCAST_MAC) -> bytes:
+    """Return the frame that asks who has `tpa`, all or just `to` (42 bytes, unpadded)."""
+    return _frame(to, sha, ARP_REQUEST, spa, ZERO_MAC, tpa)
 
 
 def arp_reply(sha: bytes, spa: bytes, tha: bytes, tpa: bytes) -> bytes:

@@ -113,10 +113,12 @@ class StateTables(LaneActor):
     def _own(self, message: OwnRow) -> None:
         view = self._view(message.table)
         own = view.own.get(message.key)
-        if own is not None and own.value == message.value:
+        same = own is not None and own.value == message.value
+        if same and not message.again:
             return
         view.own[message.key] = OwnEntry(message.value)
-        self._tell(message.table, (message.key,), self.lane.now)
+        if not same:
+            self._tell(message.table, (message.key,), self.lane.now)
         if self.state.session:
             self.emit(PutEntry(message.table, message.key, message.value))
 
@@ -126,6 +128,7 @@ class StateTables(LaneActor):
             if self.state.session:
                 self.emit(RemoveEntry(message.table, message.key))
             self._tell(message.table, (message.key,), self.lane.now)
+        self._forget_if_unused(message.table)
 
     def _write_all_again(self) -> None:
         for table, view in self.state.tables.items():
@@ -134,6 +137,8 @@ class StateTables(LaneActor):
                 self.emit(PutEntry(table, key, own.value))
 
     def _changed(self, message: TableChanged) -> None:
+        if not self._is_watched(message.table):
+            return  # it was on its way when the last subscriber lost interest
         view = self._view(message.table)
         keys: dict[bytes, None] = {}
         if message.whole:
@@ -170,16 +175,25 @@ class StateTables(LaneActor):
 
     def _watch(self, table: str) -> None:
         """Watch a table of which somebody is about to want to know, unless it is watched."""
-        if not (self.state.subscribers.get(table) or self.state.row_subscribers.get(table)):
+        if not self._is_watched(table):
             self.emit(WatchTable(table))
 
     def _unwatch(self, table: str) -> None:
         """Watch a table no more, if nobody wants to know of it."""
-        if not (self.state.subscribers.get(table) or self.state.row_subscribers.get(table)):
+        if not self._is_watched(table):
             view = self._view(table)
             view.entries.clear()
             view.loaded = False
             self.emit(UnwatchTable(table))
+            self._forget_if_unused(table)
+
+    def _is_watched(self, table: str) -> bool:
+        return table in self.state.subscribers or table in self.state.row_subscribers
+
+    def _forget_if_unused(self, table: str) -> None:
+        """Drop the view of a table in which nobody here reads or writes."""
+        if not (self.state.tables[table].own or self._is_watched(table)):
+            del self.state.tables[table]
 
     def _subscribe(self, message: SubscribeTable) -> None:
         self._watch(message.table)

@@ -91,11 +91,14 @@ class TopologyWatcher(LaneActor):
             if not subscribers:
                 del self.state.subscribers[key]
                 self.state.objects.pop(key, None)
+                self.state.malformed.pop(key, None)
                 self.emit(UnwatchObject(message.kind, message.id))
 
     def _changed(self, changed: ObjectState, at: Nanoseconds) -> None:
         state = self.state
         key = f"{changed.kind}/{changed.id}"
+        if key not in state.subscribers and f"{changed.kind}/" not in state.subscribers:
+            return  # it was on its way when the last subscriber lost interest
         old = state.objects.get(key)
         if old is not None and old.version == changed.version and old.data == changed.data:
             return

@@ -222,6 +222,12 @@ class Stats(Struct):
     host: str
     simulated: int
     """Packets whose way through the devices was worked out here."""
+    waited_topology: int
+    """Of these, those that waited for a device to be loaded from the store."""
+    waited_arp: int
+    """Of these, those that waited for a neighbour to tell its MAC."""
+    waited_share: float
+    """What part of all simulations waited for anything off this host: 0 to 1."""
     agent: dict[str, object]
     actors: dict[str, dict[str, object]]
     """By actor; devices by name, such as `bridge/web`."""

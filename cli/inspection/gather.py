@@ -120,9 +120,13 @@ def stats(agent: AgentSocket) -> Stats:
         }
         for actor, body in sorted(answer.parts.items())
     }
+    counted = agent.decode(_part(answer, "packet-workflow"), Workflow)
     return Stats(
         agent.host,
-        agent.decode(_part(answer, "packet-workflow"), Workflow).simulated,
+        counted.simulated,
+        counted.waited_topology,
+        counted.waited_arp,
+        (counted.waited_topology + counted.waited_arp) / max(counted.simulated, 1),
         _named_counters(agent, answer.agent, names),
         actors,
     )
@@ -139,11 +143,10 @@ class Workflow(Struct):
     """That missed all flows."""
     from_tunnel: int
     """Of these, those that a tunnel brought: their key says where they go."""
-
-    @property
-    def simulated(self) -> int:
-        """Packets whose way through the devices was worked out here."""
-        return self.packets - self.from_tunnel
+    simulated: int
+    """Packets whose way through the devices was worked out here."""
+    waited_topology: int
+    waited_arp: int
 
 
 def workflow(agent: AgentSocket) -> Workflow:

@@ -117,7 +117,12 @@ def _up(up: bool) -> str:
 
 def stats(answer: Stats) -> Iterator[str]:
     """Write each counter in a line: its name, then its value."""
-    rows: list[Row] = [("simulated", str(answer.simulated))]
+    rows: list[Row] = [
+        ("simulated", str(answer.simulated)),
+        ("waited_topology", str(answer.waited_topology)),
+        ("waited_arp", str(answer.waited_arp)),
+        ("waited_share", f"{answer.waited_share:.4f}"),
+    ]
     rows += [(f"agent.{name}", value) for name, value in _flat(answer.agent)]
     for actor, counters in answer.actors.items():
         rows += [(f"{actor}.{name}", value) for name, value in _flat(counters)]

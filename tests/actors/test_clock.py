@@ -32,6 +32,7 @@ def woken(on: Lane, name: ActorName) -> list[int]:
 
 
 def wish(on: Lane, name: ActorName, at: int) -> None:
+    on.start_actor(name)
     on.send(CLOCK, WakeMe(name, Nanoseconds(at)))
 
 
