@@ -32,7 +32,7 @@ from actors.composition import actor_factory
 from actors.datapath.handshake import DatapathUnavailableError
 from actors.edge.agent_edge import AgentEdge
 from actors.edge.config import AgentConfig
-from actors.edge.control import ControlServer
+from actors.edge.control import ControlServer, check_control
 from actors.edge.datapath_choice import DatapathChoice
 from actors.edge.datapath_link import DatapathLink
 from actors.edge.link_watch import LinkWatch
@@ -47,13 +47,16 @@ from actors.messages.operator import AgentStarted, StopRequested
 from actors.state.flow_state_recovery import known_flow_state
 from actors.state.journal import JournalWriter, Run
 from actors.state.journal_format import JournalError
-from actors.state.store.open import open_store
+from actors.state.store.holder import this_process
+from actors.state.store.open import check_store, open_store
 from actors.values import ActorName
 
 OPERATOR = ActorName("operator")
 REPLICATOR = ActorName("flow-state-replicator")
 
 EXIT_FAILED = 1
+EXIT_CONFLICT = 5
+"""Another agent has this host's id."""
 EXIT_ESCALATED = 70
 """An actor or a part of the edge failed more often than its limit allows."""
 EXIT_STUCK = 71
@@ -65,6 +68,8 @@ FIRST_DELAY = 0.1
 MOST_DELAY = 5.0
 SUPERVISION_INTERVAL = 0.05
 STOP_TIMEOUT = 5.0
+STORE_TIMEOUT = 3.0
+"""Seconds that the session may take to end, after which its lease does."""
 
 log = structlog.get_logger("supervisor")
 
@@ -136,8 +141,13 @@ class Agent:
         self.lane.on_crash = self._log_crash
         self.link.attach(self.lane)
         self.store = StoreDriver(
-            self.lane, self.clock, lambda: open_store(config.store), self.host.host
+            self.lane,
+            self.clock,
+            lambda: open_store(config.store_url()),
+            self.host.host,
+            config.session.ttl,
         )
+        self._began_datapath = False
         self.control = ControlServer(self.lane, self.clock, config.control, self.status)
         self.edge.store, self.edge.control = self.store, self.control
         self.lane_thread = LaneThread(self.lane)
@@ -164,7 +174,6 @@ class Agent:
         self.lane_thread.start()
         for service in self._services:
             service.start()
-        self._connect_datapath()
         log.info("started", host=self.config.host, pid=os.getpid(), store=self.config.store)
         status = self._supervise()
         return self._wind_up(status)
@@ -185,6 +194,9 @@ class Agent:
         ping_at = time.monotonic()
         while not self._stop.wait(SUPERVISION_INTERVAL):
             now = time.monotonic()
+            if self.store.refused is not None:
+                log.critical("the host id is another's", reason=str(self.store.refused))
+                return EXIT_CONFLICT
             try:
                 self._check_lane(now)
                 self._check_datapath(now)
@@ -204,19 +216,34 @@ class Agent:
 
     def _wind_up(self, status: int) -> int:
         self.notifier.send("STOPPING=1")
-        if status == 0 and self.lane_thread.alive:
-            self.lane.submit(OPERATOR, StopRequested(self.clock(), self.config.keep_flows))
+        in_order = status in {0, EXIT_CONFLICT}
+        keep = self._keeps_flows()
+        if in_order and self.lane_thread.alive:
+            self.lane.submit(OPERATOR, StopRequested(self.clock(), keep))
             self._stopped.wait(STOP_TIMEOUT)
         ended = self.lane_thread.stop(STOP_TIMEOUT)
         for service in self._services:
+            service.stopping.set()
+        for service in reversed(self._services):
+            if service is self.store:
+                continue
             if not service.stop():
                 log.error("does not end", part=service.name)
-        self.link.disconnect(tell=False, remove=status == 0 and not self.config.keep_flows)
+        if not self.store.stop(STORE_TIMEOUT):
+            log.warning("leaves the session to its lease: the store does not answer")
+        self.link.disconnect(tell=False, remove=in_order and not keep)
         if ended:
-            self.journal.close(self.lane.snapshot() if status == 0 else None)
+            self.journal.close(self.lane.snapshot() if in_order else None)
             self.lane.close()
         log.info("stopped", status=status)
         return status
+
+    def _keeps_flows(self) -> bool:
+        """Whether the datapath stays: because it shall, or because the one who took over has it."""
+        taken = self.store.refused
+        if taken is None:
+            return self.config.keep_flows
+        return taken.lease.holder.boot == this_process().boot
 
     def _on_signal(self, number: int, _frame: object) -> None:
         self._stop_signal = signal.Signals(number).name
@@ -257,6 +284,12 @@ class Agent:
             service.start()
 
     def _check_datapath(self, now: float) -> None:
+        if not self._began_datapath:
+            # Not before the host's id is ours: the datapath may be another agent's.
+            if self.store.had_session:
+                self._began_datapath = True
+                self._connect_datapath()
+            return
         if self.link.alive:
             return
         start_at = self._starts_at.get("datapath")
@@ -289,6 +322,7 @@ class Agent:
             "ready": self.ready.is_set(),
             "datapath": self.datapath.kind,
             "store": self.config.store,
+            "store_link": self.store.status(),
             "uptime": round((self.clock() - self.started) / 1e9, 3),
             "inputs": self.lane.inputs,
             "actors": len(self.lane.names),
@@ -335,10 +369,15 @@ def configure_logging(level: str, style: str, stream: Callable[[], bool]) -> Non
 def run_agent(config: AgentConfig) -> int:
     """Run an agent with this configuration; return its exit status.
 
-    Raises StoreError if the store cannot be opened to begin with (later it is tried again and
-    again), JournalError.
+    Raises StoreError if the store's URL is wrong or its file is no store (servers are waited for),
+    OwnerTaken if another agent has the host's id, ControlTakenError, JournalError.
     """
-    open_store(config.store).close()
+    check_store(config.store_url())
+    check_control(config.control)
     configure_logging(config.log.level, config.log.format, sys.stderr.isatty)
     Path(config.control).parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    return Agent(config).run()
+    agent = Agent(config)
+    status = agent.run()
+    if agent.store.refused is not None:
+        raise agent.store.refused
+    return status

@@ -8,8 +8,10 @@ import typer
 from actors.datapath.handshake import DatapathUnavailableError
 from actors.datapath.kernel_channel import DatapathBusyError
 from actors.edge.config import ConfigError, load_config
+from actors.edge.control import ControlTakenError
 from actors.edge.datapath_choice import check_datapath
 from actors.state.journal_format import JournalError
+from actors.state.store.holder import OwnerTaken
 from actors.state.store.interface import StoreError
 from cli.errors import CommandError, ExitStatus
 from supervisor import run_agent
@@ -26,6 +28,8 @@ def agent(
     try:
         check_datapath(loaded.datapath)
         status = run_agent(loaded)
+    except (OwnerTaken, ControlTakenError) as error:
+        raise CommandError(str(error), ExitStatus.CONFLICT) from error
     except StoreError as error:
         raise CommandError(str(error), ExitStatus.NOT_FOUND) from error
     except DatapathBusyError as error:

@@ -30,7 +30,7 @@ from actors.state.document import (
 )
 from actors.state.document.load import MAX_BYTES
 from actors.state.store.interface import Conflict, Store, StoreError
-from actors.state.store.open import open_store
+from actors.state.store.open import open_store, with_credential
 from cli.errors import CommandError, ExitStatus
 
 app = typer.Typer(
@@ -43,6 +43,9 @@ app = typer.Typer(
 STORE_VARIABLE = "AYATORI_STORE"
 """Environment variable: the store's URL when --store is not given."""
 
+AUTH_VARIABLE = "AYATORI_STORE_AUTH"
+"""Environment variable: the file with the store's credential when --store-auth is not given."""
+
 _File = Annotated[str, typer.Argument(metavar="FILE", help="The document; - for standard input.")]
 _Store = Annotated[
     str | None,
@@ -52,16 +55,24 @@ _Store = Annotated[
         help=f"The store; else ${STORE_VARIABLE}, else that of the running lab.",
     ),
 ]
+_Auth = Annotated[
+    Path | None,
+    typer.Option(
+        "--store-auth",
+        metavar="FILE",
+        help=f"File with the store's user:password, else ${AUTH_VARIABLE}.",
+    ),
+]
 _Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 _VERBS = {"+": "create", "~": "update", "-": "delete"}
 
 
 @app.command()
-def apply(file: _File, store: _Store = None, as_json: _Json = False) -> None:
+def apply(file: _File, store: _Store = None, auth: _Auth = None, as_json: _Json = False) -> None:
     """Make the virtual network what FILE says: all of it, or nothing at all."""
     document = _load(file)
-    with _opened(store) as opened:
+    with _opened(store, auth) as opened:
         stored = read_stored(opened)
         made = changes(stored, compile_document(document))
         apply_onto(opened, stored, document)
@@ -78,9 +89,9 @@ def apply(file: _File, store: _Store = None, as_json: _Json = False) -> None:
 
 
 @app.command()
-def export(store: _Store = None, as_json: _Json = False) -> None:
+def export(store: _Store = None, auth: _Auth = None, as_json: _Json = False) -> None:
     """Print the virtual network as a document. To apply it again changes nothing."""
-    with _opened(store) as opened:
+    with _opened(store, auth) as opened:
         try:
             document = decompile(decode_object(each.data) for each in read_stored(opened).objects)
         except ObjectError as error:
@@ -92,10 +103,10 @@ def export(store: _Store = None, as_json: _Json = False) -> None:
 
 
 @app.command()
-def diff(file: _File, store: _Store = None, as_json: _Json = False) -> None:
+def diff(file: _File, store: _Store = None, auth: _Auth = None, as_json: _Json = False) -> None:
     """Show what `apply` of FILE would change: exit status 0 if nothing, else 1."""
     document = _load(file)
-    with _opened(store) as opened:
+    with _opened(store, auth) as opened:
         found = changes(read_stored(opened), compile_document(document))
     if as_json:
         _print_json({"equal": not found, "changes": [_plain_change(each) for each in found]})
@@ -122,10 +133,13 @@ def _load(file: str) -> Document:
         raise CommandError(str(error), ExitStatus.USAGE) from None
 
 
-def _store_url(given: str | None) -> str:
+def _store_url(given: str | None, auth: Path | None) -> str:
+    """Return the store's URL. Raises CommandError, StoreError."""
+    told = os.environ.get(AUTH_VARIABLE)
+    file = auth if auth is not None else Path(told) if told else None
     url = given or os.environ.get(STORE_VARIABLE)
     if url:
-        return url
+        return with_credential(url, file)
     from cli.lab.registry import find_lab  # noqa: PLC0415 - only who needs a lab pays for it
 
     lab = find_lab(None)
@@ -138,9 +152,9 @@ def _store_url(given: str | None) -> str:
 
 
 @contextlib.contextmanager
-def _opened(given: str | None) -> Iterator[Store]:
+def _opened(given: str | None, auth: Path | None) -> Iterator[Store]:
     try:
-        store = open_store(_store_url(given))
+        store = open_store(_store_url(given, auth))
         try:
             yield store
         finally:

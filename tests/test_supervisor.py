@@ -18,7 +18,9 @@ from actors.state.document import apply_document, parse_document
 from actors.state.journal import SegmentEnd
 from actors.state.journal_reader import read_journal
 from actors.state.replay import Replay
+from actors.state.store.holder import Holder, OwnerTaken
 from actors.state.store.open import open_store
+from actors.values import stable_id
 
 pytestmark = pytest.mark.lab
 
@@ -35,11 +37,14 @@ PATIENCE = 30.0
 class AgentProcess:
     """An agent in a network namespace of its own, with its store, journal and notify socket."""
 
-    def __init__(self, folder: Path, *, extra: str = "", program: str = "") -> None:
+    def __init__(
+        self, folder: Path, *, extra: str = "", program: str = "", store: str = ""
+    ) -> None:
         self.folder = folder
-        url = f"sqlite:///{folder}/store.db"
-        with contextlib.closing(open_store(url)) as store:
-            apply_document(store, parse_document(DOCUMENT, "test"))
+        url = self.store = store or f"sqlite:///{folder}/store.db"
+        if not store:
+            with contextlib.closing(open_store(url)) as opened:
+                apply_document(opened, parse_document(DOCUMENT, "test"))
         self.control = folder / "control.sock"
         self.journal = folder / "journal"
         config = folder / "agent.yaml"
@@ -98,8 +103,8 @@ class AgentProcess:
 def start(tmp_path: Path) -> Iterator[Callable[..., AgentProcess]]:
     started: list[AgentProcess] = []
 
-    def starter(**options: str) -> AgentProcess:
-        started.append(AgentProcess(tmp_path, **options))
+    def starter(folder: Path = tmp_path, **options: str) -> AgentProcess:
+        started.append(AgentProcess(folder, **options))
         return started[-1]
 
     yield starter
@@ -229,16 +234,103 @@ def test_a_wrong_configuration_is_one_line_and_status_2(
     assert len(agent.logged().splitlines()) == 1
 
 
-def test_the_agent_refuses_a_store_that_it_cannot_open(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("store", "said"),
+    [
+        ("zookeeper://", "a host is missing"),
+        ("zookeeper://user@host/a", "no place in a store's URL"),
+        ("postgres://host/a", "unknown kind of store"),
+        ("sqlite:////proc/nowhere/store.db", "/proc/nowhere"),
+    ],
+)
+def test_the_agent_refuses_a_store_that_waiting_will_not_mend(
+    tmp_path: Path, store: str, said: str
+) -> None:
     config = tmp_path / "agent.yaml"
     config.write_text(
-        f"host: h1\nstore: zookeeper://localhost/a\njournal: {{directory: {tmp_path}/j}}\n"
-        f"control: {tmp_path}/c\n"
+        f"host: h1\nstore: '{store}'\njournal: {{directory: {tmp_path}/j}}\ncontrol: {tmp_path}/c\n"
     )
     done = subprocess.run(
         [sys.executable, "-m", "cli.main", "agent", "--config", str(config)],
         capture_output=True, text=True, timeout=PATIENCE, check=False,
     )  # fmt: skip
     assert done.returncode == 3
-    assert "ZooKeeper" in done.stderr
+    assert said in done.stderr
     assert len(done.stderr.splitlines()) == 1
+
+
+def test_the_agent_waits_for_servers_that_do_not_answer_and_stops_as_told(
+    start: Callable[..., AgentProcess],
+) -> None:
+    agent = start(store="zookeeper://127.0.0.1:9/ayatori")
+    eventually(lambda: "store failed, trying again" in agent.logged())
+    status = agent.ask({"ask": "status"})
+    assert status["ready"] is False
+    link = status["store_link"]
+    assert isinstance(link, dict)
+    assert link["state"] == "disconnected"
+    assert link["since"]
+    assert agent.end() == 0
+
+
+def test_a_second_agent_of_a_host_is_refused_and_says_who_holds_it(
+    start: Callable[..., AgentProcess], tmp_path: Path
+) -> None:
+    first = start()
+    first.wait_ready()
+    (tmp_path / "2").mkdir()
+    second = start(folder=tmp_path / "2", store=first.store)
+    assert second.process.wait(PATIENCE) == 5
+    last = second.logged().splitlines()[-1]
+    assert last.startswith("ayatori: ")
+    assert f"is held by process {first.process.pid} on {socket.gethostname()} since " in last
+    assert first.ask({"ask": "status"})["ready"] is True
+    assert first.end() == 0
+
+
+def test_a_second_agent_with_the_files_of_another_is_refused(
+    start: Callable[..., AgentProcess], tmp_path: Path
+) -> None:
+    first = start()
+    first.wait_ready()
+    done = subprocess.run(
+        [sys.executable, "-m", "cli.main", "agent", "--config", str(tmp_path / "agent.yaml")],
+        capture_output=True, text=True, timeout=PATIENCE, check=False,
+    )  # fmt: skip
+    assert done.returncode == 5
+    assert f"control socket of process {first.process.pid}" in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+    assert first.ask({"ask": "status"})["ready"] is True
+
+
+def test_a_killed_agent_is_succeeded_before_its_lease_has_run_out(
+    start: Callable[..., AgentProcess], tmp_path: Path
+) -> None:
+    first = start(extra="session: {ttl: 3600}\n")
+    first.wait_ready()
+    first.end(signal.SIGKILL)
+    (tmp_path / "2").mkdir()
+    start(folder=tmp_path / "2", store=first.store).wait_ready()
+
+
+def test_an_agent_whose_id_another_machine_has_taken_stops_and_leaves_its_rows_alone(
+    start: Callable[..., AgentProcess],
+) -> None:
+    far = Holder("far", "another-boot", "pid:[1]", 77, 1)
+    agent = start(extra="session: {ttl: 1}\n")
+    agent.wait_ready()
+    host = stable_id("host", "h1")
+    with contextlib.closing(open_store(agent.store)) as store:
+        agent.process.send_signal(signal.SIGSTOP)
+        while True:
+            with contextlib.suppress(OwnerTaken):
+                session = store.open_session(host, 60.0, far)
+                break
+            time.sleep(0.05)
+        seq = session.put("t", b"key", b"theirs")
+        agent.process.send_signal(signal.SIGCONT)
+        assert agent.process.wait(PATIENCE) == 5
+        assert "is held by process 77 on far since " in agent.logged().splitlines()[-1]
+        assert [entry.seq for entry in store.entries("t")] == [seq]
+        session.keep_alive()
+    assert Replay(agent.journal).run().differences == []

@@ -38,20 +38,28 @@ class Reachability(msgspec.Struct):
 
 
 def take_active_rows(where: Reachability, rows: tuple[Row, ...]) -> tuple[tuple[Tag, ...], int]:
-    """Take in changed rows of the active table; return the tags concerned and how many were bad."""
+    """Take in rows of the active table; return the tags that changed and how many were bad.
+
+    Rows are also told when they come back as they were, after a lost session say.
+    """
     tags: list[Tag] = []
     malformed = 0
     for row in rows:
         try:
             if row.value is None:
                 port = PortId(row.key.decode())
-                where.active.pop(port, None)
+                new = None
             else:
-                port, entry = decode_active(row.key, row.value)
-                where.active[port] = entry
+                port, new = decode_active(row.key, row.value)
         except ValueError:
             malformed += 1
             continue
+        if new == where.active.get(port):
+            continue
+        if new is None:
+            del where.active[port]
+        else:
+            where.active[port] = new
         tags.append(reach_tag(port))
     return tuple(tags), malformed
 

@@ -14,6 +14,7 @@ from ruamel.yaml.error import YAMLError
 
 from actors.host import HostSettings
 from actors.state.journal import JournalSettings
+from actors.state.store.open import with_credential
 from actors.values import SECOND, HostId, stable_id
 
 
@@ -38,6 +39,13 @@ class TunnelConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """UDP port of VXLAN, the same on all hosts."""
     geneve_port: int = 6081
     """UDP port of Geneve, the same on all hosts."""
+
+
+class SessionConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """This host's session in the store, the lease on its id."""
+
+    ttl: float = 6.0
+    """Seconds that its entries outlive it, and that its id stays taken."""
 
 
 class LogConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -67,6 +75,9 @@ class AgentConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     journal: JournalConfig
     control: Path
     """The agent's unix socket."""
+    store_auth: Path | None = None
+    """File with the store's `user:password`, readable by its owner only."""
+    session: SessionConfig = SessionConfig()
     datapath: Literal["soft", "kernel", "auto"] = "auto"
     """auto: the kernel's openvswitch module where there is one."""
     upcalls: Literal["port", "cpu"] = "port"
@@ -93,6 +104,10 @@ class AgentConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             arp_stale=int(limits.arp_stale * SECOND),
             arp_expiry=int(limits.arp_expiry * SECOND),
         )
+
+    def store_url(self) -> str:
+        """Return the store's URL with the credential's file. Raises StoreError."""
+        return with_credential(self.store, self.store_auth)
 
     def journal_settings(self) -> JournalSettings:
         """Return where and how much the journal writes. Raises ConfigError."""
@@ -140,6 +155,8 @@ def _check(path: Path, config: AgentConfig) -> None:
         raise ConfigError(f"{path}: tunnel.port and tunnel.geneve_port are the same UDP port")
     if config.limits.flows < 1:
         raise ConfigError(f"{path}: limits.flows is at least 1")
+    if not 1 <= config.session.ttl <= 3600:
+        raise ConfigError(f"{path}: session.ttl is 1 to 3600 seconds")
     if config.lane_timeout <= 0:
         raise ConfigError(f"{path}: lane_timeout is above 0")
     config.journal_settings()
@@ -152,7 +169,14 @@ def _nearest(message: str) -> str:
         return message
     known = [
         field
-        for kind in (AgentConfig, JournalConfig, TunnelConfig, LogConfig, LimitsConfig)
+        for kind in (
+            AgentConfig,
+            JournalConfig,
+            SessionConfig,
+            TunnelConfig,
+            LogConfig,
+            LimitsConfig,
+        )
         for field in kind.__struct_fields__
     ]
     nearest = difflib.get_close_matches(found[1], known, 1)

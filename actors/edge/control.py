@@ -7,8 +7,10 @@ to follow: `{"trace": {"match": …, "limit": N, "seconds": N}}`, `{"stop_trace"
 
 import itertools
 import socket
+import struct
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -28,6 +30,7 @@ TRACE_BOOK = ActorName("trace-book")
 ANSWER_TIMEOUT = 10.0
 """Seconds that a request may take."""
 MOST_REQUEST_BYTES = 4096
+_CREDENTIALS = struct.Struct("3i")
 
 
 _Number = Annotated[int, msgspec.Meta(ge=0, le=1 << 62)]
@@ -50,6 +53,22 @@ class Request(msgspec.Struct, forbid_unknown_fields=True):
     trace: TraceStart | None = None
     stop_trace: _Number | None = None
     traces_after: _Number | None = None
+
+
+class ControlTakenError(Exception):
+    """Another agent answers at the control socket."""
+
+
+def check_control(path: Path) -> None:
+    """Raise ControlTakenError if an agent answers at `path`: it is running here already."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as client, suppress(OSError):
+        client.settimeout(ANSWER_TIMEOUT)
+        client.connect(str(path))
+        peer = client.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
+        raise ControlTakenError(
+            f"{path} is the control socket of process {_CREDENTIALS.unpack(peer)[0]}, an agent that"
+            " runs: give this one files of its own, or stop that one"
+        )
 
 
 class _Waiting:

@@ -1,44 +1,41 @@
 """StoreDriver: carries the lane's store requests out, and hands it what the store says.
 
-Owns the store's connection and this host's session. The lane never waits for it: requests queue
-here, answers are inputs. When the store fails, requests are kept by their owners on the lane and
-written again into the next session; watches are set again and tell what has changed meanwhile.
+Owns the store's connection and this host's session. The lane never waits for it: requests gather
+(store_requests.py), answers are inputs. When the store fails, it is opened again; watches are set
+again and tell what has changed meanwhile. The lane hears of a new session only once it has the
+tables as they are now, so that it can tell what of its own is still right to be written there.
+
+The session is the lease on the host's id. While another process on another machine holds it, this
+waits for the lease to run out, for a while; who comes second is `refused`.
 """
 
-import queue
+import threading
 import time
 from collections.abc import Callable
-from typing import assert_never
+from datetime import UTC, datetime
+from typing import Final, assert_never
 
 import structlog
 
 from actors.edge.service import Service
 from actors.edge.steady_clock import SteadyClock
+from actors.edge.store_events import tables_changed, topology_changed
+from actors.edge.store_requests import StoreOutput, StoreRequests
 from actors.lane import Lane
 from actors.messages.stored import Output
 from actors.messages.tables import (
-    EntryState,
     PutEntry,
     RemoveEntry,
     SessionEnded,
     SessionOpened,
-    TableChanged,
     UnwatchTable,
     WatchTable,
 )
-from actors.messages.topology import (
-    ObjectState,
-    TopologyChanged,
-    UnwatchObject,
-    WatchKind,
-    WatchObject,
-)
+from actors.messages.topology import UnwatchObject, WatchKind, WatchObject
+from actors.state.store.holder import OwnerTaken
 from actors.state.store.interface import (
-    EntryPut,
-    EntryRemoved,
     KindWatch,
     Listener,
-    ObjectChanged,
     ObjectKey,
     ObjectWatch,
     Session,
@@ -55,47 +52,94 @@ from actors.values import ActorName, HostId
 TOPOLOGY_WATCHER = ActorName("topology-watcher")
 STATE_TABLES = ActorName("state-tables")
 
-SESSION_TTL = 6.0
-"""Seconds that this host's entries outlive it."""
-KEEP_ALIVE = 1.5
-RETRY = 0.5
-
-StoreOutput = (
-    WatchObject | UnwatchObject | WatchKind | WatchTable | UnwatchTable | PutEntry | RemoveEntry
-)
+RETRY: Final = 0.5
+_RENEWALS: Final = 4
+"""How often the lease is renewed in the time that it lasts."""
+_PATIENCE: Final = 1.5
+"""Leases to wait for another machine's to run out: its last renewal, and the store's slowness."""
 
 log = structlog.get_logger("store")
 
 
 class StoreDriver(Service):
-    """See the module. `connect` opens the store, again after it failed."""
+    """See the module. `connect` opens the store, again after it failed; `ttl` is in seconds."""
 
     name = "store"
 
     def __init__(
-        self, lane: Lane, clock: SteadyClock, connect: Callable[[], Store], host: HostId
+        self,
+        lane: Lane,
+        clock: SteadyClock,
+        connect: Callable[[], Store],
+        host: HostId,
+        ttl: float,
     ) -> None:
         super().__init__()
         self._lane = lane
         self._clock = clock
         self._connect = connect
         self._host = host
-        self._requests: queue.SimpleQueue[StoreOutput | None] = queue.SimpleQueue()
+        self._ttl = ttl
+        self._requests = StoreRequests()
         self._wanted: dict[Watch, None] = {}
         self._watches: dict[Watch, Callable[[], None]] = {}
         self._store: Store | None = None
         self._session: Session | None = None
+        self._why = ""
+        self._out_since = time.monotonic()
+        self._failures = 0
+        self._sessions = 0
+        self._lock = threading.Lock()
+        self._untold: set[Watch] = set()
+        """Tables whose whole picture is to come before the lane hears of its session."""
+        self._round = 0
+        self.refused: OwnerTaken | None = None
+        """Who has this host's id, once that is settled: the agent must stop."""
+
+    @property
+    def had_session(self) -> bool:
+        """Whether this host's id was this process's at any time."""
+        return self._sessions > 0
 
     def perform(self, output: Output) -> bool:
-        """Queue a request of the lane; return False if it is none for the store."""
+        """Take a request of the lane; return False if it is none for the store. Never blocks."""
         if isinstance(output, StoreOutput):
             self._requests.put(output)
             return True
         return False
 
+    def status(self) -> dict[str, object]:
+        """Return how it goes, for operators; `since` is when the store or the session was lost."""
+        store = self._store
+        down = None if store is None else store.down_since
+        since: float | None = self._out_since
+        if self.refused is not None:
+            state = "host id taken"
+        elif store is None or down is not None:
+            state, since = "disconnected", self._out_since if down is None else down
+        elif self._session is None:
+            state = "session lost" if self._sessions else "waiting for the host id"
+        else:
+            state, since = "connected", None
+        return {
+            "state": state,
+            "since": None if since is None else _utc(since),
+            "why": "" if since is None else self._why,
+            "sessions": self._sessions,
+            "failures": self._failures,
+            "requests_waiting": len(self._requests),
+            "requests_replaced": self._requests.replaced,
+            "requests_overflows": self._requests.overflows,
+        }
+
     def interrupt(self) -> None:
-        """Wake the thread."""
-        self._requests.put(None)
+        """Wake the thread, out of a call that waits for a server too."""
+        self._requests.wake()
+        store = self._store
+        if store is not None and store.down_since is not None:
+            store.close()
+
+    # --- the store's thread -------------------------------------------------------------------
 
     def run(self) -> None:
         """Serve until stopped, opening the store again whenever it fails."""
@@ -103,40 +147,100 @@ class StoreDriver(Service):
             while not self.stopping.is_set():
                 try:
                     self._serve()
+                except OwnerTaken as error:
+                    self._lost(str(error))
+                    self.refused = error
+                    self.stopping.wait()
                 except StoreError as error:
-                    log.warning("store failed", error=str(error))
-                    self._lane.submit(STATE_TABLES, SessionEnded(self._clock(), str(error)))
-                    self._disconnect()
-                    self.stopping.wait(RETRY)
+                    if not self.stopping.is_set():
+                        self._failed(str(error))
+                        self._disconnect()
+                        self.stopping.wait(RETRY)
         finally:
             self._disconnect(close_session=True)
 
+    def _failed(self, why: str) -> None:
+        self._failures += 1
+        if why != self._why:  # said once, not with each attempt
+            log.warning("store failed, trying again", error=why)
+        self._lost(why)
+
+    def _lost(self, why: str) -> None:
+        """Let the lane know that it has no session now."""
+        if not self._why:
+            self._out_since = time.monotonic()
+        had, self._session, self._why = self._session, None, why
+        with self._lock:
+            self._round += 1
+        if had is not None:
+            self._lane.submit(STATE_TABLES, SessionEnded(self._clock(), why))
+
     def _serve(self) -> None:
         store = self._store = self._connect()
-        for watch in self._wanted:
-            self._watches[watch] = store.watch(watch, self._listener(watch))
-        self._open_session(store)
-        renew_at = time.monotonic() + KEEP_ALIVE
+        if not self._begin_session(store, tuple(self._wanted)):
+            return
+        every = self._ttl / _RENEWALS
+        renew_at = time.monotonic() + every
         while not self.stopping.is_set():
+            request = self._requests.take(max(0.0, renew_at - time.monotonic()))
             try:
-                request = self._requests.get(timeout=max(0.0, renew_at - time.monotonic()))
-            except queue.Empty:
-                request = None
-            try:
+                self._refuse_overflow()
                 if request is not None:
                     self._carry_out(store, request)
                 if time.monotonic() >= renew_at:
                     if self._session is not None:
                         self._session.keep_alive()
-                    renew_at = time.monotonic() + KEEP_ALIVE
+                    renew_at = time.monotonic() + every
             except SessionLost as error:
                 log.warning("session lost", error=str(error))
-                self._lane.submit(STATE_TABLES, SessionEnded(self._clock(), str(error)))
-                self._open_session(store)
+                self._lost(str(error))
+                tables = tuple(watch for watch in self._wanted if isinstance(watch, TableWatch))
+                if not self._begin_session(store, tables):
+                    return
 
-    def _open_session(self, store: Store) -> None:
-        self._session = store.open_session(self._host, SESSION_TTL)
-        self._lane.submit(STATE_TABLES, SessionOpened(self._clock()))
+    def _refuse_overflow(self) -> None:
+        """Give up a session in which rows were left out: all are written into another one."""
+        if self._requests.overflowed:
+            raise SessionLost("more rows changed than the store could take")
+
+    def _begin_session(self, store: Store, watches: tuple[Watch, ...]) -> bool:
+        """Open a session, then set `watches` anew; return False if this is to stop."""
+        session = self._acquire(store)
+        if session is None:
+            return False
+        self._requests.begin_session()
+        with self._lock:
+            self._untold = {watch for watch in watches if isinstance(watch, TableWatch)}
+            self._round += 1
+            told = not self._untold
+        self._session = session
+        self._sessions += 1
+        if self._why:
+            log.info("store in reach again", session=self._sessions)
+            self._why = ""
+        for watch in watches:
+            self._watch(store, watch)
+        if told:
+            self._lane.submit(STATE_TABLES, SessionOpened(self._clock()))
+        return True
+
+    def _acquire(self, store: Store) -> Session | None:
+        """Open this host's session, waiting for another machine's to end. Raises OwnerTaken."""
+        until = time.monotonic() + self._ttl * _PATIENCE
+        waiting = False
+        while not self.stopping.is_set():
+            try:
+                return store.open_session(self._host, self._ttl)
+            except OwnerTaken as error:
+                here = error.lease.holder.life() == "alive"
+                if self._sessions or here or time.monotonic() > until:
+                    raise
+                if not waiting:
+                    waiting = True
+                    self._why = str(error)
+                    log.warning("waiting for the lease on the host's id", error=str(error))
+            self.stopping.wait(RETRY)
+        return None
 
     def _disconnect(self, *, close_session: bool = False) -> None:
         for end in self._watches.values():
@@ -174,18 +278,24 @@ class StoreDriver(Service):
                 assert_never(request)
 
     def _watch(self, store: Store, watch: Watch) -> None:
+        """Watch, anew if it is watched already: who asks wants all that there is."""
         self._wanted[watch] = None
-        if watch not in self._watches:
-            self._watches[watch] = store.watch(watch, self._listener(watch))
+        before = self._watches.pop(watch, None)
+        if before is not None:
+            before()
+        self._watches[watch] = store.watch(watch, self._listener(watch, self._round))
 
     def _unwatch(self, watch: Watch) -> None:
         self._wanted.pop(watch, None)
         end = self._watches.pop(watch, None)
         if end is not None:
             end()
+        self._told(watch, self._round)
 
-    def _listener(self, watch: Watch) -> Listener:
-        """Return the function that hands a watch's events to the lane, on the store's thread.
+    # --- what the store says, on the store's own threads --------------------------------------
+
+    def _listener(self, watch: Watch, of_round: int) -> Listener:
+        """Return the function that hands a watch's events to the lane.
 
         What is there at first is gathered and handed in as one whole, so that the lane can tell
         what went away while nobody watched.
@@ -201,29 +311,29 @@ class StoreDriver(Service):
                     return
                 events, gathered, complete = tuple(gathered), None, True
             if isinstance(watch, TableWatch):
-                self._deliver_table(watch.table, events, complete=complete)
+                table = tables_changed(self._clock(), watch.table, events, whole=complete)
+                if table is not None:
+                    self._lane.submit(STATE_TABLES, table)
             else:
-                self._deliver_objects(watch, events, complete=complete)
+                whole = watch.kind if complete and isinstance(watch, KindWatch) else ""
+                topology = topology_changed(self._clock(), events, whole)
+                if topology is not None:
+                    self._lane.submit(TOPOLOGY_WATCHER, topology)
+            if complete:
+                self._told(watch, of_round)
 
         return deliver
 
-    def _deliver_objects(
-        self, watch: ObjectWatch | KindWatch, events: tuple[StoreEvent, ...], *, complete: bool
-    ) -> None:
-        objects = tuple(
-            ObjectState(event.key.kind, event.key.id, event.version, event.data)
-            for event in events
-            if isinstance(event, ObjectChanged)
-        )
-        whole = watch.kind if complete and isinstance(watch, KindWatch) else ""
-        if objects or whole:
-            self._lane.submit(TOPOLOGY_WATCHER, TopologyChanged(self._clock(), objects, whole))
+    def _told(self, watch: Watch, of_round: int) -> None:
+        """Tell the lane of its session, if this was the last table that it had to know before."""
+        with self._lock:
+            if of_round != self._round or watch not in self._untold:
+                return
+            self._untold.discard(watch)
+            if not self._untold:
+                self._lane.submit(STATE_TABLES, SessionOpened(self._clock()))
 
-    def _deliver_table(self, table: str, events: tuple[StoreEvent, ...], *, complete: bool) -> None:
-        entries = tuple(
-            EntryState(e.key, e.value, e.owner, e.seq, isinstance(e, EntryRemoved))
-            for e in events
-            if isinstance(e, EntryPut | EntryRemoved)
-        )
-        if entries or complete:
-            self._lane.submit(STATE_TABLES, TableChanged(self._clock(), table, entries, complete))
+
+def _utc(monotonic: float) -> str:
+    at = datetime.now(UTC).timestamp() - (time.monotonic() - monotonic)
+    return datetime.fromtimestamp(at, UTC).isoformat(timespec="seconds")

@@ -15,6 +15,9 @@ class OwnEntry(Struct):
 
     value: bytes
     seq: int = 0
+    last: int = 0
+    """The last `seq` that it was confirmed with, in an earlier session perhaps: whose row has a
+    higher one came later."""
 
 
 class TableView(Struct):
@@ -55,10 +58,10 @@ class TableView(Struct):
             return False
         if entry.owner == host:
             if entry.value == own.value:
-                own.seq = entry.seq
+                own.seq = own.last = entry.seq
             # Another host's may have come first, with a higher number.
             return 0 < own.seq < max(entries)
-        return 0 < own.seq < entry.seq
+        return 0 < own.last < entry.seq
 
     def forget_lost(self) -> tuple[bytes, ...]:
         """Of a view that is whole: count own rows that are not in it as not confirmed; return them."""

@@ -170,8 +170,8 @@ class Store(Protocol):
         ...
 
     @property
-    def connected(self) -> bool:
-        """Whether the store can be reached, as far as is known right now; never blocks."""
+    def down_since(self) -> float | None:
+        """Since when (time.monotonic) the store is out of reach, None if it is not; never blocks."""
         ...
 
     def read(self, key: ObjectKey) -> StoredObject | None:

@@ -1,7 +1,8 @@
-"""open_store: the one way to a store, by its URL."""
+"""open_store: the one way to a store, by its URL; and what can be said of a URL before that."""
 
 import logging
 from pathlib import Path
+from urllib.parse import quote
 
 from actors.state.store.interface import Store, StoreError
 from actors.state.store.sqlite.changes import LogBounds
@@ -45,6 +46,30 @@ def open_store(
     if colon and scheme == "zookeeper":
         return _open_zookeeper(url, report)
     raise StoreError(f"{url}: unknown kind of store; use {_KNOWN}")
+
+
+def check_store(url: str) -> None:
+    """Refuse a store that waiting will not mend: a wrong URL, a file that is no store.
+
+    Whether servers answer is not looked at. Raises StoreError.
+    """
+    if not url.startswith("zookeeper:"):
+        open_store(url).close()
+        return
+    from actors.state.store.zookeeper.address import parse_address  # noqa: PLC0415 - as below
+
+    parse_address(url)
+
+
+def with_credential(url: str, file: Path | None) -> str:
+    """Return the URL with the file that holds `user:password`, if one is given. Raises StoreError."""
+    if file is None:
+        return url
+    if not url.startswith("zookeeper:"):
+        raise StoreError(f"{url}: a store of this kind takes no credential")
+    if "?" in url:
+        raise StoreError(f"{url}: names a credential itself; give one")
+    return f"{url}?auth=digest:{quote(str(file.absolute()))}"
 
 
 def _open_zookeeper(url: str, report: Report) -> Store:

@@ -66,9 +66,9 @@ class SqliteStore:
         return self._url
 
     @property
-    def connected(self) -> bool:
-        """Whether the store can be reached: a file always can."""
-        return True
+    def down_since(self) -> float | None:
+        """Return None: a file is always in reach."""
+        return None
 
     def read(self, key: ObjectKey) -> StoredObject | None:
         """Return the object, or None. Raises StoreError."""

@@ -142,9 +142,9 @@ class Connection:
         read_buffered(self._client)
 
     @property
-    def up(self) -> bool:
-        """Whether it is connected now, as far as is known."""
-        return self._up
+    def down_since(self) -> float | None:
+        """Since when (time.monotonic) it is not connected, None if it is."""
+        return self._down_since
 
     @property
     def session_id(self) -> tuple[int, bytes] | None:

@@ -67,9 +67,9 @@ class ZookeeperStore:
         return self._address.url
 
     @property
-    def connected(self) -> bool:
-        """Whether a server can be reached, as far as is known right now."""
-        return self._connection.up
+    def down_since(self) -> float | None:
+        """Since when (time.monotonic) no server is reached, None if one is."""
+        return self._connection.down_since
 
     def read(self, key: ObjectKey) -> StoredObject | None:
         """Return the object, or None. Raises StoreError."""
