@@ -221,3 +221,9 @@ def test_dump_tells_what_happened_before_it_was_read_as_what_came_since() -> Non
     assert {link.name for link in dump.links.values()} == {"lo"}
     assert {link.name for link in dump.since if isinstance(link, Link)} == {"x0", "x1"}
     assert dump.sound
+
+
+def test_an_interface_whose_name_is_no_text_is_told_of_too() -> None:
+    with scene() as it:
+        it.do(lambda ip: ip.link("add", ifname=b"odd\xff", kind="veth", peer={"ifname": "plain"}))
+        it.heard.until(lambda links: {"odd\\xff", "plain"} <= links.keys())
