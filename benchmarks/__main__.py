@@ -8,7 +8,7 @@ import msgspec
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks import codec, packet_path, tables, zookeeper
+from benchmarks import codec, packet_path, start, tables, zookeeper
 from benchmarks.measure import ROUNDS, Figure
 
 SECTIONS = {
@@ -16,6 +16,7 @@ SECTIONS = {
     "codec": codec.figures,
     "tables": tables.figures,
     "zookeeper": zookeeper.figures,
+    "start": start.figures,
 }
 
 
