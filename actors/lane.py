@@ -242,7 +242,7 @@ class Lane:
             actor = self._create(self, name)
             if actor is None:
                 raise msgspec.DecodeError(f"the snapshot holds an unknown actor, {name}")
-            actor.adopt_state(msgspec.msgpack.decode(state, type=actor.State))
+            actor.adopt_snapshot(state)
             slot = self._slots[name] = _Slot(name, actor)
             slot.faults = snapshot.faults.get(name, 0)
             slot.occupy(actor)

@@ -86,6 +86,10 @@ class LaneActor(pykka.Actor):
         state: msgspec.Struct = self.state
         return state
 
+    def adopt_snapshot(self, data: bytes) -> None:
+        """Take over what `snapshot_state` returned, in msgpack. Raises msgspec.DecodeError."""
+        self.adopt_state(msgspec.msgpack.decode(data, type=self.State))
+
     def restored(self) -> None:
         """Rebuild what follows from `state` but is not part of it; called after it was set."""
 

@@ -49,6 +49,7 @@ MAC_A, MAC_B, MAC_C = (parse_mac(f"02:00:00:00:00:0{n}") for n in (1, 2, 3))
 MAC_LEFT, MAC_RIGHT = parse_mac("02:00:00:00:01:01"), parse_mac("02:00:00:00:02:01")
 IP_C = parse_ip("10.2.0.3")
 FAMILIES = Families(datapath=20, vport=21, flow=22, packet=23)
+REPLY_PID = 7
 START = Nanoseconds(1_700_000_000 * SECOND)
 PORTS = {"a": 2, "b": 3, "c": 4}
 
@@ -102,7 +103,7 @@ class BenchNetwork:
         handle(ActorName("operator"), AgentStarted(START))
         handle(
             ActorName("netlink-broker"),
-            DatapathConnected(START, 20, 21, 22, 23, 1, 1, 1),
+            DatapathConnected(START, 20, 21, 22, 23, 1, REPLY_PID, 1),
         )
         links = tuple(Link(name, n + 10, True, 1500) for name, n in PORTS.items())  # noqa: FBT003
         handle(ActorName("datapath-ports"), LinksChanged(START, links, whole=True))
@@ -114,7 +115,7 @@ class BenchNetwork:
             handle(ActorName("topology-watcher"), TopologyChanged(START, (stored,)))
         for sequence, (name, number) in enumerate(PORTS.items(), start=1):
             info = VportInfo(sequence, 1, 1, number, 1, name)
-            reply = encode_reply(info, families=FAMILIES, pid=0)
+            reply = encode_reply(info, families=FAMILIES, pid=REPLY_PID)
             handle(ActorName("netlink-broker"), NetlinkReplied(START, reply))
 
     def _teach(self) -> None:

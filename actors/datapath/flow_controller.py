@@ -9,15 +9,18 @@ from typing import assert_never
 
 import msgspec
 
-from actors.datapath.flow_counters import FlowCounters
+from actors.datapath.flow_controller_state import (
+    FlowControllerSnapshot,
+    FlowControllerState,
+    pack_state,
+    unpack_state,
+)
 from actors.datapath.flow_table import Flow, FlowTable
 from actors.datapath.flow_text import count_kinds, describe_flow
-from actors.datapath.invalidations import RecentInvalidations
 from actors.datapath.odp.actions import MAX_ACTIONS_LENGTH
 from actors.datapath.odp.mask import mask_for, masked
 from actors.datapath.reachability import (
     Reach,
-    Reachability,
     reach,
     rewrite,
     take_active_rows,
@@ -84,22 +87,6 @@ ControllerMessage = (
 )
 
 
-class FlowControllerState(msgspec.Struct):
-    """All that the flow controller knows."""
-
-    flows: dict[int, Flow] = msgspec.field(default_factory=dict)
-    next_flow: int = 1
-    watched: dict[Tag, ActorName] = msgspec.field(default_factory=dict)
-    recent: RecentInvalidations = msgspec.field(default_factory=RecentInvalidations)
-    where: Reachability = msgspec.field(default_factory=Reachability)
-    connected: bool = False
-    timer: bool = False
-    counters: FlowCounters = msgspec.field(default_factory=FlowCounters)
-    refusals: dict[int, int] = msgspec.field(default_factory=dict)
-    """errno -> how often."""
-    inspecting: list[Inspect] = msgspec.field(default_factory=list)
-
-
 class FlowController(LaneActor):
     """See the module."""
 
@@ -115,6 +102,14 @@ class FlowController(LaneActor):
     def boot(self) -> None:
         """Ask where the ports of the network are."""
         self.send(STATE_TABLES, SubscribeTable(self.name, ACTIVE_TABLE))
+
+    def snapshot_state(self) -> FlowControllerSnapshot:
+        """Return the state with the flows packed."""
+        return pack_state(self.state)
+
+    def adopt_snapshot(self, data: bytes) -> None:
+        """Take over what `snapshot_state` returned. Raises msgspec.DecodeError."""
+        self.adopt_state(unpack_state(data))
 
     def restored(self) -> None:
         """Rebuild the indexes of the flow table."""
@@ -185,6 +180,8 @@ class FlowController(LaneActor):
                 parts.append(rewrite(current, headers))
                 current = headers
             parts.append(way.actions)
+        if not context.raw_key and self.lane.inputs in {context.number, context.resumed}:
+            state.requests.note(context, self._way_to, self.lane.now)
         actions = b"".join(parts)
         if len(actions) > MAX_ACTIONS_LENGTH:
             self._execute_in_pieces(context)
@@ -366,6 +363,15 @@ class FlowController(LaneActor):
         """Work ways out anew, and end the flows that took the old ones."""
         self._ways.clear()
         self._invalidate(tags)
+        if self.state.requests.sent:
+            for context in self.state.requests.take_moved(self._way_to, self.lane.now):
+                self._complete(context)
+
+    def _way_to(self, port: PortId) -> Reach:
+        way = self._ways.get(port)
+        if way is None:
+            way = self._ways[port] = reach(self.state.where, port)
+        return way
 
     # --- for people ---------------------------------------------------------------------------
 

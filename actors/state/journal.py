@@ -257,8 +257,7 @@ class JournalWriter:
     def _finish(self) -> None:
         segment, path = self._map, self._path
         assert segment is not None and path is not None  # noqa: S101, PT018
-        segment.flush()
-        segment.close()
+        segment.close()  # the kernel writes it out in its own time: a lane does not wait for disks
         os.truncate(path, self._position)
         self._map = None
         self._position = self._room = 0
