@@ -38,7 +38,7 @@ from actors.edge.datapath_link import DatapathLink
 from actors.edge.link_watch import LinkWatch
 from actors.edge.service import Service
 from actors.edge.steady_clock import SteadyClock
-from actors.edge.store_driver import StoreDriver
+from actors.edge.store_driver import StoreDriver, report_trouble
 from actors.edge.systemd import Notifier
 from actors.edge.ticker import Ticker
 from actors.lane import EscalationError, Lane
@@ -143,7 +143,7 @@ class Agent:
         self.store = StoreDriver(
             self.lane,
             self.clock,
-            lambda: open_store(config.store_url()),
+            lambda: open_store(config.store_url(), report=report_trouble),
             self.host.host,
             config.session.ttl,
         )

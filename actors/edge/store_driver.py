@@ -168,7 +168,8 @@ class StoreDriver(Service):
     def _lost(self, why: str) -> None:
         """Let the lane know that it has no session now."""
         if not self._why:
-            self._out_since = time.monotonic()
+            down = None if self._store is None else self._store.down_since
+            self._out_since = time.monotonic() if down is None else down
         had, self._session, self._why = self._session, None, why
         with self._lock:
             self._round += 1
@@ -332,6 +333,11 @@ class StoreDriver(Service):
             self._untold.discard(watch)
             if not self._untold:
                 self._lane.submit(STATE_TABLES, SessionOpened(self._clock()))
+
+
+def report_trouble(message: str, cause: Exception) -> None:
+    """Log what a store reports from its own threads; it goes on by itself."""
+    log.warning(message, cause=repr(cause))
 
 
 def _utc(monotonic: float) -> str:

@@ -31,7 +31,11 @@ def up(
         Path, typer.Argument(metavar="FILE", help="Topology document with a lab section.")
     ],
     store: Annotated[
-        str | None, typer.Option(help="URL of the store; one of the lab's own if left out.")
+        str | None,
+        typer.Option(
+            metavar="URL",
+            help="The store, `zookeeper` for a server of the lab's own; a file if left out.",
+        ),
     ] = None,
     datapath: Annotated[str | None, typer.Option(help="soft, kernel or auto.")] = None,
     name: Name = None,

@@ -3,7 +3,8 @@
 Owns every namespace and link of the lab; the agents are not its business. It holds the lab as
 it is (`actual`), brought up to date after each step, so a step that fails leaves a true
 picture. One namespace, the underlay, holds a Linux bridge that every host's `underlay0` is
-joined to, and the far ends of machines that are between two ports.
+joined to, and the far ends of machines that are between two ports; a second bridge there is the
+network by which hosts reach a store that is no file.
 """
 
 from itertools import count
@@ -27,6 +28,14 @@ from cli.lab.plan import (
     after,
 )
 from cli.lab.wanted import NOTHING, Host, Lab, Machine, Plug
+
+STORE_ADDRESS = "198.19.255.254"
+"""Where hosts reach a store that is no file (a network for benchmarks, RFC 2544)."""
+_STORE_PREFIX = 16
+_STORE_BRIDGE = "store"
+_STORE_LINK = "store0"
+_MOST_STORE_LINKS = 65_000
+"""Hosts' addresses on the store network are used again after so many."""
 
 _BRIDGE = "underlay"
 _HOST_LINK = "underlay0"
@@ -57,6 +66,7 @@ _UNDERLAY_LINK = (
     (f"ipv4/conf/{_HOST_LINK}/arp_ignore", "0"),
     (f"ipv6/conf/{_HOST_LINK}/disable_ipv6", "0"),
 )
+_STORE_LINK_ONLY = ((f"ipv4/conf/{_STORE_LINK}/arp_ignore", "0"),)
 _MACHINE_ONLY = (
     # An address that stays survives the removal of the first address of its subnet.
     ("ipv4/conf/all/promote_secondaries", "1"),
@@ -66,8 +76,12 @@ _MACHINE_ONLY = (
 class Fabric:
     """The lab's namespaces, built and changed by `do`."""
 
-    def __init__(self) -> None:
-        """Make the underlay in the calling process's own namespace. Raises LinkError."""
+    def __init__(self, *, store_network: bool = False) -> None:
+        """Make the underlay in the calling process's own namespace. Raises LinkError.
+
+        With `store_network` hosts have a second link, to a network at which the store is.
+        """
+        self._store_network = store_network
         self.actual: Lab = NOTHING
         self.remarks: list[str] = []
         """What this machine did not allow and the lab can do without."""
@@ -82,6 +96,9 @@ class Fabric:
         self._underlay = Namespace("underlay", namespaces.current_network())
         self._settle(self._underlay, (*_QUIET, ("ipv6/conf/default/disable_ipv6", "1")))
         self._underlay.add_bridge(_BRIDGE, self.actual.mtu)
+        if store_network:
+            self._underlay.add_bridge(_STORE_BRIDGE, self.actual.mtu)
+            self._underlay.set_addresses(_STORE_BRIDGE, (f"{STORE_ADDRESS}/{_STORE_PREFIX}",))
 
     def close(self) -> None:
         """Let everything go."""
@@ -135,16 +152,27 @@ class Fabric:
     def _add_host(self, host: Host) -> None:
         namespace = self._new(host.name, (*_QUIET, *_HOST_ONLY))
         self.hosts[host.name] = namespace
-        cable = f"host{next(self._numbers)}"
+        number = next(self._numbers)
+        cable = f"host{number}"
         self._cables[host.name] = cable
         try:
             self._underlay.add_veth(cable, namespace, _HOST_LINK, self.actual.mtu, None)
             self._underlay.join_bridge(cable, _BRIDGE)
             self._settle(namespace, _UNDERLAY_LINK)
             self._address_host(host)
+            if self._store_network:
+                self._reach_store(namespace, number)
         except BaseException:
             self._remove_host(host.name)
             raise
+
+    def _reach_store(self, host: Namespace, number: int) -> None:
+        cable, place = f"store{number}", (number - 1) % _MOST_STORE_LINKS + 1
+        self._underlay.add_veth(cable, host, _STORE_LINK, NOTHING.mtu, None)
+        self._underlay.join_bridge(cable, _STORE_BRIDGE)
+        self._settle(host, _STORE_LINK_ONLY)
+        address = f"198.19.{place >> 8}.{place & 0xFF}/{_STORE_PREFIX}"
+        host.set_addresses(_STORE_LINK, (address,))
 
     def _remove_host(self, name: str) -> None:
         del self._cables[name]

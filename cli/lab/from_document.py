@@ -21,7 +21,7 @@ _DEFAULT_OVERHEAD = _IP_HEADER[4] + _TUNNEL_BYTES["vxlan"]
 _LEAST_MTU = 68
 _LEAST_IPV6_MTU = 1280
 """Bytes (RFC 791, RFC 8200)."""
-_RESERVED = {"lo", "underlay0", "all", "default"}
+_RESERVED = {"lo", "underlay0", "store0", "all", "default"}
 """Interface names that a host's namespace has already, or that the kernel refuses."""
 
 

@@ -20,6 +20,7 @@ import msgspec
 from cli.lab import control, leftovers, namespaces
 from cli.lab.agents import Agent, stop
 from cli.lab.fabric import Fabric
+from cli.lab.lab_store import LabStore
 from cli.lab.links import LinkError
 from cli.lab.plan import AddMachine, PlugMachine, RemoveHost, RemoveMachine, Step, plan
 from cli.lab.registry import HostEntry, RunningLab, write_entry
@@ -27,6 +28,8 @@ from cli.lab.state_folder import LabFiles
 from cli.lab.wanted import Lab
 
 _TUNNEL_PORT = 6677
+_SESSION_TTL = 4.0
+"""Seconds: shorter than elsewhere, so that faults soon show."""
 _REQUEST_PATIENCE = 2.0
 """Seconds that a client has to send its request: it is local, and the keeper has one thread."""
 _FILE_CHECK = 2.0
@@ -39,19 +42,26 @@ class Keeper:
     """Builds, keeps and ends one lab. Made and run by one thread, in namespaces of its own."""
 
     def __init__(
-        self, files: LabFiles, about: RunningLab, agent: tuple[str, ...], user: int | None
+        self,
+        files: LabFiles,
+        about: RunningLab,
+        agent: tuple[str, ...],
+        user: int | None,
+        store: LabStore,
     ) -> None:
         """Take the calling process's network namespace as the underlay.
 
         `about` says what the lab is called and where its store is; `agent` is the command that
         runs an agent, less its `--config FILE`; `user` is a descriptor of the user namespace,
-        if there is one. Raises LinkError, OSError.
+        if there is one. Raises LinkError, OSError, ZookeeperFailed.
         """
         self._files = files
         self._about = about
         self._agent_command = agent
         self._user = user
-        self._fabric = Fabric()
+        self._store = store
+        self._fabric = Fabric(store_network=store.networked)
+        store.begin()
         self._agents: dict[str, Agent] = {}
         self._leaving = False
         self._file_check = 0.0
@@ -78,11 +88,14 @@ class Keeper:
                 for key, _ in self._selector.select(self._pause()):
                     key.data()
                 self._look_after_agents()
+                self._store.look_after(time.monotonic())
         finally:
             self._end()
 
     def _pause(self) -> float:
         times = [agent.start_at for agent in self._agents.values() if agent.start_at is not None]
+        if self._store.start_at is not None:
+            times.append(self._store.start_at)
         return max(0.0, min([*times, self._file_check]) - time.monotonic())
 
     def _woken(self) -> None:
@@ -144,6 +157,7 @@ class Keeper:
         actual = self._fabric.actual
         return {
             "ok": True,
+            "store_pid": self._store.pid,
             "hosts": {name: agent.state._asdict() for name, agent in self._agents.items()},
             "machines": {
                 machine.name: {
@@ -228,7 +242,8 @@ class Keeper:
         files.journal.mkdir(mode=0o700, parents=True, exist_ok=True)
         settings = {
             "host": name,
-            "store": self._about.store_url,
+            "store": self._store.agents_url,
+            "session": {"ttl": _SESSION_TTL},
             "datapath": self._about.datapath,
             "journal": {"directory": str(files.journal)},
             "control": str(files.control),
@@ -266,4 +281,5 @@ class Keeper:
         self._stop_agents([*self._agents])
         places = [*self._fabric.machines.values(), *self._fabric.hosts.values()]
         leftovers.end_all_in(frozenset(namespaces.identity(each.descriptor) for each in places))
+        self._store.close()
         self._fabric.close()

@@ -13,12 +13,15 @@ import sys
 import time
 from pathlib import Path
 
+from actors.state.store.interface import StoreError
 from cli.lab.keeper import Keeper
+from cli.lab.lab_store import lab_store
 from cli.lab.launch import READY
 from cli.lab.links import LinkError
 from cli.lab.namespaces import IsolationRefused, leave_machine
 from cli.lab.registry import RunningLab
 from cli.lab.state_folder import LabFiles
+from cli.lab.zookeeper_server import ZookeeperFailed
 
 AGENT = (sys.executable, "-m", "cli.main", "agent")
 """The command that is an agent, less its `--config FILE`."""
@@ -41,21 +44,28 @@ def main(arguments: list[str], agent: tuple[str, ...] = AGENT) -> None:
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))  # a namespace takes several
     files = LabFiles(Path(options.folder))
+    try:
+        store = lab_store(options.store, files)  # it has an end in the machine's own network
+    except (StoreError, OSError) as error:
+        _report(options.report, f"no store for the lab: {error}")
+        raise SystemExit(1) from error
     about = RunningLab(
         name=options.name,
-        store_url=options.store,
+        store_url=store.url,
         datapath=options.datapath,
         state_dir=files.folder,
         keeper_pid=os.getpid(),
         token=secrets.token_hex(16),
         hosts={},
         machines=(),
+        store_asked=options.store,
     )
     lock = os.open(files.lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
         _take(lock)
-        keeper = Keeper(files, about, agent, leave_machine())
-    except (IsolationRefused, LinkError, OSError) as error:
+        keeper = Keeper(files, about, agent, leave_machine(), store)
+    except (IsolationRefused, LinkError, OSError, ZookeeperFailed) as error:
+        store.close()
         _report(options.report, f"cannot build a lab here: {error}")
         raise SystemExit(1) from error
     try:

@@ -37,6 +37,8 @@ class RunningLab(NamedTuple):
     """In the environment of every process of the lab."""
     hosts: dict[str, HostEntry]
     machines: tuple[str, ...]
+    store_asked: str = ""
+    """What `lab up --store` said."""
 
     @property
     def files(self) -> LabFiles:
@@ -108,6 +110,7 @@ def read_entry(files: LabFiles) -> RunningLab | None:
                 for name, of in hosts.items()
             },
             machines=tuple(str(name) for name in raw["machines"]),
+            store_asked=str(raw["store_asked"]),
         )
     except (OSError, ValueError, KeyError, TypeError):
         return None
@@ -121,6 +124,7 @@ def write_entry(files: LabFiles, lab: RunningLab) -> None:
             {
                 "name": lab.name,
                 "store": lab.store_url,
+                "store_asked": lab.store_asked,
                 "datapath": lab.datapath,
                 "pid": lab.keeper_pid,
                 "token": lab.token,

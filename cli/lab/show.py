@@ -14,13 +14,14 @@ from cli.lab.view import LabView
 
 
 def as_json(lab: RunningLab, view: LabView) -> dict[str, object]:
-    """Return the shape of `lab status --json`; a store that is a file has no server's pid."""
+    """Return the shape of `lab status --json`; only a server of the lab's own has a pid there."""
     return {
         "hosts": {
             name: {
                 "pid": state.pid,
                 "journal": str(lab.files.host(name).journal),
                 "datapath": lab.datapath,
+                "store": dict(view.links).get(name),
             }
             for name, state in view.agents.items()
         },
@@ -28,18 +29,19 @@ def as_json(lab: RunningLab, view: LabView) -> dict[str, object]:
             name: {"host": machine.host, "port": machine.port, "active": machine.active}
             for name, machine in view.machines.items()
         },
-        "store": {"url": lab.store_url, "pid": None},
+        "store": {"url": lab.store_url, "pid": view.store_pid},
     }
 
 
 def tables(lab: RunningLab, view: LabView) -> None:
     """Print a lab's hosts and machines for people."""
     console = Console()
-    hosts = Table("host", "agent", "datapath", "journal", title=f"lab {lab.name}")
+    hosts = Table("host", "agent", "store", "datapath", "journal", title=f"lab {lab.name}")
     for name, state in view.agents.items():
         hosts.add_row(
             Text(name),
             Text(_agent(state.pid, ready=state.ready, last_end=state.last_end)),
+            Text(dict(view.links).get(name, "-")),
             lab.datapath,
             Text(str(lab.files.host(name).journal), overflow="fold"),
         )
@@ -49,7 +51,7 @@ def tables(lab: RunningLab, view: LabView) -> None:
             Text(name),
             Text(machine.port),
             Text(machine.host or "-"),
-            "yes" if machine.active else "no",
+            "?" if machine.active is None else "yes" if machine.active else "no",
         )
     console.print(hosts, machines, Text(f"store {lab.store_url}", overflow="fold"))
 

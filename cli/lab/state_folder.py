@@ -80,6 +80,16 @@ class LabFiles(NamedTuple):
         """The store, if the lab has one of its own."""
         return self.folder / "store.db"
 
+    @property
+    def zookeeper(self) -> Path:
+        """The folder of the lab's own ZooKeeper server, if it has one."""
+        return self.folder / "zookeeper"
+
+    @property
+    def credential(self) -> Path:
+        """The user and password of that server's."""
+        return self.folder / "store.secret"
+
     def host(self, name: str) -> HostFiles:
         """Return the files of a host's agent."""
         return HostFiles(self.folder / "hosts" / name)

@@ -22,16 +22,19 @@ from actors.state.document import (
     load_document,
 )
 from actors.state.store.interface import Conflict, Store, StoreError
+from actors.state.store.open import check_store
 from cli.errors import CommandError, ExitStatus
 from cli.lab import control
 from cli.lab.down import alone, tear_down
 from cli.lab.from_document import wanted_lab
+from cli.lab.lab_store import OWN_SERVER
 from cli.lab.launch import KEEPER, launch
 from cli.lab.registry import RunningLab, find_lab
 from cli.lab.state_folder import DEFAULT_NAME, LabFiles, check_socket_paths, lab_files
 from cli.lab.view import LabView, latest_claim, open_lab_store
 from cli.lab.wait import Change, announce, wait
 from cli.lab.wanted import Lab
+from cli.lab.zookeeper_server import installed
 
 _BUILD_PATIENCE = 120.0
 """Seconds that the keeper may take to build or change a lab, agents' stopping included."""
@@ -189,6 +192,20 @@ def _absolute(url: str) -> str:
         raise CommandError(
             f"{url}: a store in memory is one process's, a lab has several", ExitStatus.USAGE
         )
+    if url == OWN_SERVER:
+        missing = installed()
+        if missing is not None:
+            raise CommandError(
+                f"no ZooKeeper server on this machine, {missing} is missing: as root,"
+                " apt-get install zookeeper default-jre-headless"
+            )
+        return url
+    if url.startswith("zookeeper:"):
+        try:
+            check_store(url)
+        except StoreError as error:
+            raise CommandError(str(error), ExitStatus.USAGE) from error
+        return url
     prefix = "sqlite:///"
     if url.startswith(prefix) and url != prefix:
         return prefix + str(Path(url.removeprefix(prefix)).absolute())
@@ -197,12 +214,12 @@ def _absolute(url: str) -> str:
 
 def _refuse_other_settings(running: RunningLab, store: str | None, datapath: str | None) -> None:
     for what, has, told in (
-        ("store", running.store_url, store),
-        ("datapath", running.datapath, datapath),
+        ("store", (running.store_url, running.store_asked), store),
+        ("datapath", (running.datapath,), datapath),
     ):
-        if told is not None and told != has:
+        if told is not None and told not in has:
             raise CommandError(
-                f"lab {running.name} runs with the {what} {has}, not {told}:"
+                f"lab {running.name} runs with the {what} {has[0]}, not {told}:"
                 " `ayatori lab down` first",
                 ExitStatus.CONFLICT,
             )

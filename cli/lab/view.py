@@ -1,6 +1,6 @@
 """What a running lab is like right now: the keeper's answer and the store's active ports, joined."""
 
-from contextlib import closing
+from contextlib import closing, suppress
 from typing import NamedTuple
 
 from actors.state.store.interface import Store, StoreError
@@ -8,6 +8,7 @@ from actors.state.store.open import open_store
 from actors.state.tables import ACTIVE_TABLE, decode_active
 from actors.values import HostId, PortId, stable_id
 from cli.errors import CommandError, ExitStatus
+from cli.inspection.agent_socket import AgentSocket
 from cli.lab import control
 from cli.lab.agents import AgentState
 from cli.lab.registry import RunningLab
@@ -21,7 +22,8 @@ class MachineView(NamedTuple):
 
     host: str | None
     port: str
-    active: bool
+    active: bool | None
+    """None if the store cannot be asked."""
     since: int
     """The store's number of the entry that says so; it grows each time a port turns active."""
 
@@ -31,6 +33,10 @@ class LabView(NamedTuple):
 
     agents: dict[str, AgentState]
     machines: dict[str, MachineView]
+    store_pid: int | None = None
+    """The server's process, if it is the lab's own."""
+    links: tuple[tuple[str, str], ...] = ()
+    """By host, how its agent gets on with the store; no word of those that cannot be asked."""
 
 
 class _Claim(NamedTuple):
@@ -67,23 +73,43 @@ def open_lab_store(url: str) -> Store:
 
 
 def look_once(lab: RunningLab) -> LabView:
-    """Return how the lab is. Raises CommandError."""
-    with closing(open_lab_store(lab.store_url)) as store:
-        return look(lab, store)
+    """Return how the lab is, also while its store is out of reach. Raises CommandError."""
+    try:
+        with closing(open_store(lab.store_url)) as store:
+            active: dict[PortId, _Claim] | None = _active_ports(store)
+    except StoreError:
+        active = None
+    links = {}
+    for name, host in lab.hosts.items():
+        with suppress(CommandError):
+            links[name] = _link(AgentSocket(name, host.control).status().get("store_link"))
+    return _view(lab, active)._replace(links=tuple(links.items()))
+
+
+def _link(told: object) -> str:
+    if not isinstance(told, dict):
+        return ""
+    since = told.get("since")
+    return str(told.get("state", "")) + (f" since {since}" if since else "")
 
 
 def look(lab: RunningLab, store: Store) -> LabView:
     """Return how the lab is, its store being open already. Raises CommandError."""
-    reply, _ = control.call(lab.files.control, {"op": "status"}, _PATIENCE)
     try:
-        active = _active_ports(store)
+        return _view(lab, _active_ports(store))
     except StoreError as error:
         raise CommandError(str(error), ExitStatus.NOT_FOUND) from error
+
+
+def _view(lab: RunningLab, active: dict[PortId, _Claim] | None) -> LabView:
+    reply, _ = control.call(lab.files.control, {"op": "status"}, _PATIENCE)
     machines = {}
     for name, machine in reply["machines"].items():
         host, port = machine["host"], machine["port"]
-        claim = active.get(PortId(stable_id("port", port)))
+        claim = None if active is None else active.get(PortId(stable_id("port", port)))
         here = claim is not None and host is not None and claim.host == stable_id("host", host)
-        machines[name] = MachineView(host, port, here, claim.seq if claim is not None else 0)
+        machines[name] = MachineView(
+            host, port, None if active is None else here, claim.seq if claim is not None else 0
+        )
     agents = {name: AgentState(**state) for name, state in reply["hosts"].items()}
-    return LabView(agents, machines)
+    return LabView(agents, machines, reply["store_pid"])

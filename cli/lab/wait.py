@@ -81,7 +81,7 @@ def still_missing(view: LabView, change: Change) -> list[str]:
 
 def _is_active(name: str, machine: MachineView, change: Change) -> bool:
     replugged = name in change.plugged or name in change.moved
-    return machine.active and (machine.since > change.before or not replugged)
+    return machine.active is True and (machine.since > change.before or not replugged)
 
 
 def _refuse_crash_loops(running: RunningLab, view: LabView) -> None:

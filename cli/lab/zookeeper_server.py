@@ -112,6 +112,11 @@ class ZookeeperServer:
         """The process, None if it is not running."""
         return None if self._process is None else self._process.pid
 
+    @property
+    def ended(self) -> bool:
+        """Whether the process is not running, by whatever cause."""
+        return self._process is None or self._process.poll() is not None
+
     def start(self) -> None:
         """Start the process; `wait_ready` says when it serves. Raises ZookeeperFailed."""
         missing = installed()
@@ -140,11 +145,11 @@ class ZookeeperServer:
         deadline = time.monotonic() + _START_SECONDS
         while not self.mode():
             if self._process is None or self._process.poll() is not None:
-                raise ZookeeperFailed(f"the ZooKeeper server did not start: {self._last_words()}")
+                raise ZookeeperFailed(f"the ZooKeeper server did not start: {self.last_words()}")
             if time.monotonic() > deadline:
                 raise ZookeeperFailed(
                     f"no service from ZooKeeper at {self.address}"
-                    f" within {_START_SECONDS:.0f} s: {self._last_words()}"
+                    f" within {_START_SECONDS:.0f} s: {self.last_words()}"
                 )
             time.sleep(_LOOK_SECONDS)
 
@@ -223,7 +228,8 @@ class ZookeeperServer:
             ":".join(map(str, jars)),
         )
 
-    def _last_words(self) -> str:
+    def last_words(self) -> str:
+        """Return the last line of its log."""
         lines = [line for line in self.log.read_text(errors="replace").splitlines() if line]
         return lines[-1] if lines else f"see {self.log}"
 

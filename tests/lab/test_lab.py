@@ -43,7 +43,7 @@ def test_up_returns_when_the_machines_reach_each_other(lab: LabRunner) -> None:
         "vm2": {"host": "h2", "port": "web/vm2", "active": True},
     }
     assert set(status["hosts"]) == {"h1", "h2"}
-    assert set(status["hosts"]["h1"]) == {"pid", "journal", "datapath"}
+    assert set(status["hosts"]["h1"]) == {"pid", "journal", "datapath", "store"}
     assert status["hosts"]["h1"]["datapath"] == "soft"
     assert lab.journal("h1").is_dir()
     assert status["store"] == {
