@@ -5,6 +5,7 @@ executes the real bytes (network_datapath.py); hosts share a store in memory (ne
 reach each other through tunnels. Everything happens in one order: the same calls, the same bytes.
 """
 
+import zlib
 from collections import deque
 from collections.abc import Callable
 from typing import Any, Self
@@ -86,7 +87,10 @@ class HostEnd:
         self.name = name
         self.addresses = addresses
         self.settings = msgspec.structs.replace(
-            network.settings, host=HostId(stable_id("host", name)), name=name
+            network.settings,
+            host=HostId(stable_id("host", name)),
+            name=name,
+            seed=zlib.crc32(name.encode()),
         )
         self.links: dict[str, int] = {}
         self.silent: set[str] = set()
@@ -183,6 +187,15 @@ class HostEnd:
     def restart_datapath(self) -> None:
         self.give(ActorName("netlink-broker"), DatapathLost(self.network.now))
         self.give(ActorName("netlink-broker"), self.datapath.connect(self.network.now))
+
+    def kill(self) -> None:
+        """Let the agent die, with all that it knew; its datapath and its session live on."""
+        self.lane.close()
+        self.tape = Tape()
+        self.lane = Lane(self.name, actor_factory(self.settings, self.requests), self.tape, self)
+        self.lane.on_crash = self._crashed
+        self.store.forget_watches()
+        self.settled = False
 
     def hold_store(self) -> None:
         self.store_held = deque()

@@ -114,6 +114,12 @@ class StoreEnd:
         self.session = True
         self._give(TABLES, SessionOpened(self._store.clock()))
 
+    def forget_watches(self) -> None:
+        """Be the connection of an agent that was begun afresh."""
+        self._objects.clear()
+        self._kinds.clear()
+        self._tables.clear()
+
     def lose_session(self) -> None:
         self.session = False
         self._store.end_session(self._owner)

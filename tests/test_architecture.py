@@ -27,6 +27,7 @@ PURE = (
     "actors/datapath/known_links.py",
     "actors/datapath/port_plan.py",
     "actors/datapath/reachability.py",
+    "actors/datapath/recent_requests.py",
     "actors/datapath/invalidations.py",
     "actors/datapath/sequence.py",
     "actors/datapath/odp/*.py",

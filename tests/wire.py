@@ -5,7 +5,7 @@ from actors.packets.errors import PacketError
 from actors.packets.ethernet import ethernet_frame, l3_offset
 from actors.packets.ipv4 import ipv4_packet, parse_ipv4
 from actors.packets.transport import tcp_segment, udp_datagram
-from actors.values import BROADCAST_MAC, ZERO_MAC, format_ip, parse_ip, parse_mac
+from actors.values import ZERO_MAC, format_ip, parse_ip, parse_mac
 
 
 def udp(
@@ -90,7 +90,6 @@ def is_arp_request(frame: bytes, target: str) -> bool:
         and arp.op == 1
         and arp.tpa == parse_ip(target)
         and arp.tha == ZERO_MAC
-        and frame[:6] == BROADCAST_MAC
     )
 
 

@@ -293,8 +293,8 @@ class RouterActor(LaneActor):
             if port_id not in before:
                 self.send(STATE_TABLES, SubscribeTable(self.name, arp_table(port_id)))
         if state.known:
-            WaitingRoom.release(self)
             self.resolution.retry()
+            WaitingRoom.release(self)
             self._announce(message.at)
 
     def routes(self) -> tuple[RouteEntry, ...]:

@@ -67,12 +67,12 @@ def sizes(value: Any) -> Any:
 
 
 def kept(net: Network, host: str = "h1") -> dict[str, Any]:
-    """Return the sizes of all that a host's actors keep; but for the invalidations, a ring."""
+    """Return the sizes of all that a host's actors keep; but for what is a ring."""
     lane = net.hosts[host].lane
     found: dict[str, Any] = {}
     for name in lane.names:
         state = msgspec.to_builtins(net.hosts[host].actor(name).state)
-        for ring in ("recent", "drops"):
+        for ring in ("recent", "requests", "drops"):
             state.pop(ring, None)
         found[name] = sizes(state)
     return found
