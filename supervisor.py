@@ -167,8 +167,7 @@ class Agent:
         """Run until SIGTERM or SIGINT, or until something gives up."""
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._on_signal)
-        sys.setswitchinterval(0.0005)  # a reader thread waits no longer than this for the lane
-        gc.set_threshold(50_000, 20, 100)
+        share_interpreter()
         self.lane.submit(OPERATOR, AgentStarted(self.started))
         self._restore_flow_state()
         self.lane_thread.start()
@@ -332,6 +331,12 @@ class Agent:
             "crashes": {name: len(times) for name, times in self.lane.policy.crashes.items()},
             **self.link.counters(),
         }
+
+
+def share_interpreter() -> None:
+    """Set this process up for a busy lane beside threads that read."""
+    sys.setswitchinterval(0.0005)  # a reader thread waits no longer than this for the lane
+    gc.set_threshold(50_000, 20, 100)
 
 
 def program_version() -> str:

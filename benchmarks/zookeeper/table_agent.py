@@ -26,6 +26,7 @@ from actors.state.state_tables import StateTables
 from actors.state.store.interface import EntryPut
 from actors.state.store.open import open_store
 from actors.values import ActorName, HostId, Nanoseconds
+from supervisor import share_interpreter
 
 PROBE, STATE_TABLES = ActorName("probe"), ActorName("state-tables")
 LEASE = 10.0
@@ -100,6 +101,7 @@ class TableAgent:
         )
 
     def __enter__(self) -> Self:
+        share_interpreter()
         self._thread.start()
         self.own(self.tables[0], ())
         self._driver.start()
