@@ -7,8 +7,6 @@ broker, and word to the owners of watched tags when flows begin or cease to depe
 
 from typing import assert_never
 
-import msgspec
-
 from actors.datapath.flow_controller_state import (
     FlowControllerSnapshot,
     FlowControllerState,
@@ -16,7 +14,7 @@ from actors.datapath.flow_controller_state import (
     unpack_state,
 )
 from actors.datapath.flow_table import Flow, FlowTable
-from actors.datapath.flow_text import count_kinds, describe_flow
+from actors.datapath.flow_table_text import describe_counts, describe_flows
 from actors.datapath.odp.actions import MAX_ACTIONS_LENGTH
 from actors.datapath.odp.mask import mask_for, masked
 from actors.datapath.reachability import (
@@ -34,15 +32,15 @@ from actors.lifetimes import LIFE_NONE
 from actors.messages.flows import (
     DumpFlows,
     ExecutePacket,
-    FlowDeleted,
     FlowRefused,
+    FlowsDeleted,
     FlowsDumped,
     FlowStatistics,
     FlushFlows,
     InstallFlow,
     InvalidateTags,
     LocalPortsChanged,
-    RemoveFlow,
+    RemoveFlows,
     TagHeld,
     TagReleased,
     TunnelPeersChanged,
@@ -74,7 +72,7 @@ ControllerMessage = (
     | InvalidateTags
     | WatchTag
     | UnwatchTag
-    | FlowDeleted
+    | FlowsDeleted
     | FlowRefused
     | FlowsDumped
     | RowsChanged
@@ -130,7 +128,7 @@ class FlowController(LaneActor):
                     self.send(message.owner, TagHeld(message.tag))
             case UnwatchTag():
                 self.state.watched.pop(message.tag, None)
-            case FlowDeleted():
+            case FlowsDeleted():
                 self.state.counters.packets += message.packets
                 self.state.counters.octets += message.octets
             case FlowRefused():
@@ -279,12 +277,14 @@ class FlowController(LaneActor):
         number = self.table.to_evict()
         if number is not None:
             self.state.counters.evicted += 1
-            self._remove(number)
+            self._remove((number,))
 
-    def _remove(self, number: int) -> None:
-        """Remove a flow from the book and the datapath."""
-        self._release(self.table.remove(number))
-        self.send(NETLINK_BROKER, RemoveFlow(number))
+    def _remove(self, numbers: tuple[int, ...]) -> None:
+        """Remove flows from the book and the datapath."""
+        if numbers:
+            for number in numbers:
+                self._release(self.table.remove(number))
+            self.send(NETLINK_BROKER, RemoveFlows(numbers))
 
     def _release(self, tags: tuple[Tag, ...]) -> None:
         """Tell the owners of watched tags that no flow depends on them any more."""
@@ -299,15 +299,15 @@ class FlowController(LaneActor):
 
     def _invalidate(self, tags: tuple[Tag, ...]) -> None:
         self.state.recent.add(self.lane.inputs, tags)
-        for number in self.table.tagged(tags):
-            self.state.counters.invalidated += 1
-            self._remove(number)
+        numbers = self.table.tagged(tags)
+        self.state.counters.invalidated += len(numbers)
+        self._remove(numbers)
 
     def _expire(self, at: Nanoseconds) -> None:
         state = self.state
-        for number in self.table.expired(at, MOST_EXPIRED_AT_ONCE):
-            state.counters.expired += 1
-            self._remove(number)
+        numbers = self.table.expired(at, MOST_EXPIRED_AT_ONCE)
+        state.counters.expired += len(numbers)
+        self._remove(numbers)
         state.timer = bool(self.table.flows)
         if state.timer:
             self.send(CLOCK, WakeMe(self.name, Nanoseconds(at + EXPIRY_INTERVAL)))
@@ -336,10 +336,8 @@ class FlowController(LaneActor):
             for number in missing:
                 self.state.counters.lost += 1
                 self._release(self.table.remove(number))
-        for number in statistics:
-            if number not in self.table.flows:
-                # Its deletion never arrived: nobody else would ever remove it.
-                self.send(NETLINK_BROKER, RemoveFlow(number))
+        # A deletion that never arrived: nobody else would ever remove those.
+        self._remove(tuple(n for n in statistics if n not in self.table.flows))
         asking, self.state.inspecting = self.state.inspecting, []
         for inspect in asking:
             self._answer(inspect, statistics)
@@ -386,21 +384,7 @@ class FlowController(LaneActor):
     def _answer(self, inspect: Inspect, statistics: dict[int, FlowStatistics]) -> None:
         state = self.state
         if inspect.subject == "flows":
-            names = {port.number: port.name for port in state.where.local.values()}
-            body = msgspec.json.encode(
-                [
-                    describe_flow(flow, statistics.get(flow.number), names, inspect.at)
-                    for flow in state.flows.values()
-                ]
-            )
+            body = describe_flows(state, statistics, inspect.at)
         else:
-            body = msgspec.json.encode(
-                {
-                    "flows": len(state.flows),
-                    "by_kind": count_kinds(state.flows.values()),
-                    "tags": len(self.table.by_tag),
-                    "refusals_by_errno": {str(k): v for k, v in state.refusals.items()},
-                    **msgspec.structs.asdict(state.counters),
-                }
-            )
+            body = describe_counts(state, len(self.table.by_tag))
         self.send(inspect.requester, Inspected(inspect.request, self.name, body))

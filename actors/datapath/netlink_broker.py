@@ -51,11 +51,11 @@ from actors.lane_actor import LaneActor
 from actors.messages.flows import (
     DumpFlows,
     ExecutePacket,
-    FlowDeleted,
     FlowRefused,
+    FlowsDeleted,
     FlushFlows,
     InstallFlow,
-    RemoveFlow,
+    RemoveFlows,
 )
 from actors.messages.netlink import (
     AddPort,
@@ -97,7 +97,7 @@ FromDatapath = (
 BrokerMessage = (
     InstallFlow
     | ExecutePacket
-    | RemoveFlow
+    | RemoveFlows
     | AddPort
     | AddTunnelPort
     | RemovePort
@@ -148,8 +148,8 @@ class NetlinkBroker(LaneActor):
         if type(message) is InstallFlow:
             self._install(message)
             return
-        if type(message) is RemoveFlow:
-            self._remove_flow(message)
+        if type(message) is RemoveFlows:
+            self._remove_flows(message)
             return
         match message:
             case AddPort() | AddTunnelPort():
@@ -167,7 +167,7 @@ class NetlinkBroker(LaneActor):
                 self._time_out(message.at)
             case Inspect():
                 self.far_counters.ask(message)
-            case InstallFlow() | ExecutePacket() | RemoveFlow():
+            case InstallFlow() | ExecutePacket() | RemoveFlows():
                 raise AssertionError("handled above")
             case _:
                 self._on_datapath(message)
@@ -221,9 +221,12 @@ class NetlinkBroker(LaneActor):
             return
         state.next_execute = number + 1
 
-    def _remove_flow(self, message: RemoveFlow) -> None:
-        if self._writer is not None:
-            self._writer.flow_delete(message.flow)
+    def _remove_flows(self, message: RemoveFlows) -> None:
+        writer = self._writer
+        if writer is not None:
+            delete = writer.flow_delete
+            for flow in message.flows:
+                delete(flow)
 
     # --- other requests -----------------------------------------------------------------------
 
@@ -248,11 +251,18 @@ class NetlinkBroker(LaneActor):
         except OdpError:
             self.count("malformed replies")
             return
+        deleted = packets = octets = 0
         for reply in replies:
-            if type(reply) is FlowInfo:
-                self._flow_info(reply)
-            else:
+            if type(reply) is not FlowInfo:
                 self._one_reply(reply)
+            elif kind_of(reply.seq) == KIND_DELETE:
+                deleted += 1
+                packets += reply.packets
+                octets += reply.bytes
+            elif not self.dumps.take_flow(reply):
+                self.count("late replies")
+        if deleted:
+            self.send(FLOW_CONTROLLER, FlowsDeleted(deleted, packets, octets))
 
     def _replies_lost(self) -> None:
         self.count("replies lost")
@@ -286,16 +296,6 @@ class NetlinkBroker(LaneActor):
         elif isinstance(info, VportInfo) and info.cmd == c.OVS_VPORT_CMD_DEL:
             self.count("ports vanished")
             self.send(DATAPATH_PORTS, PortVanished(info.name, DatapathPort(info.port_no)))
-
-    def _flow_info(self, info: FlowInfo) -> None:
-        state = self.state
-        kind = kind_of(info.seq)
-        if kind == KIND_DELETE:
-            flow = flow_of(info.seq, state.next_flow)
-            self.send(FLOW_CONTROLLER, FlowDeleted(flow, info.packets, info.bytes))
-            return
-        if not self.dumps.take_flow(info):
-            self.count("late replies")
 
     def _refused(self, sequence: int, error: int) -> None:
         state = self.state

@@ -58,9 +58,7 @@ class RecentRequests(Struct):
         for sent in self.sent:
             actions = way_to(sent.output.port).actions
             if actions is not None and actions != sent.actions:
-                again.append(
-                    msgspec.structs.replace(sent.context, outputs=(sent.output,), tags=())
-                )
+                again.append(msgspec.structs.replace(sent.context, outputs=(sent.output,), tags=()))
             sent.actions = actions
         return tuple(again)
 

@@ -26,10 +26,10 @@ class ExecutePacket(Struct, frozen=True, gc=False):
     frame: bytes
 
 
-class RemoveFlow(Struct, frozen=True, gc=False):
-    """Delete a flow; its last statistics come back as FlowDeleted."""
+class RemoveFlows(Struct, frozen=True, gc=False):
+    """Delete flows; their last statistics come back as FlowsDeleted."""
 
-    flow: int
+    flows: tuple[int, ...]
 
 
 class FlowRefused(Struct, frozen=True, gc=False):
@@ -39,10 +39,10 @@ class FlowRefused(Struct, frozen=True, gc=False):
     errno: int
 
 
-class FlowDeleted(Struct, frozen=True, gc=False):
-    """A flow is gone from the datapath; these were its last statistics."""
+class FlowsDeleted(Struct, frozen=True, gc=False):
+    """Flows are gone from the datapath; these were their last statistics, added up."""
 
-    flow: int
+    flows: int
     packets: int
     octets: int
 

@@ -13,7 +13,7 @@ from actors.datapath.netlink_broker import NetlinkBroker
 from actors.datapath.request_buffer import RequestBuffer
 from actors.lane import Lane
 from actors.lane_actor import LaneActor
-from actors.messages.flows import FlowDeleted, FlowRefused, InstallFlow, RemoveFlow
+from actors.messages.flows import FlowRefused, FlowsDeleted, InstallFlow, RemoveFlows
 from actors.messages.netlink import NetlinkReplied
 from actors.messages.stored import Output
 from actors.values import ActorName, Nanoseconds
@@ -39,7 +39,7 @@ class _Nothing(Struct):
 
 
 class Producer(LaneActor):
-    """Sends the broker one message per flow, as the flow controller does."""
+    """Asks the broker as the flow controller does: flow by flow, and for removals at once."""
 
     State = _Nothing
     keys: ClassVar[list[bytes]] = []
@@ -48,8 +48,7 @@ class Producer(LaneActor):
         """Ask for what the order says."""
         send = self.send
         if message.remove:
-            for number in range(message.first, message.end):
-                send(BROKER, RemoveFlow(number))
+            send(BROKER, RemoveFlows(tuple(range(message.first, message.end))))
             return
         keys = self.keys
         for number in range(message.first, message.end):
@@ -64,10 +63,9 @@ class Sink(LaneActor):
 
     def on_receive(self, message: object) -> None:
         """Count."""
-        kind = type(message)
-        if kind is FlowDeleted:
-            self.deleted += 1
-        elif kind is FlowRefused:
+        if type(message) is FlowsDeleted:
+            self.deleted += message.flows
+        elif type(message) is FlowRefused:
             self.refused += 1
 
     @property
