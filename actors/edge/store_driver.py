@@ -55,6 +55,8 @@ STATE_TABLES = ActorName("state-tables")
 RETRY: Final = 0.5
 _RENEWALS: Final = 4
 """How often the lease is renewed in the time that it lasts."""
+_MOST_PUTS: Final = 100
+"""Rows that are put together with one that came before them."""
 _PATIENCE: Final = 1.5
 """Leases to wait for another machine's to run out: its last renewal, and the store's slowness."""
 
@@ -261,7 +263,7 @@ class StoreDriver(Service):
         match request:
             case PutEntry():
                 if self._session is not None:
-                    self._session.put(request.table, request.key, request.value)
+                    self._put(self._session, request)
             case RemoveEntry():
                 if self._session is not None:
                     self._session.remove(request.table, request.key)
@@ -277,6 +279,14 @@ class StoreDriver(Service):
                 self._unwatch(TableWatch(request.table))
             case _:
                 assert_never(request)
+
+    def _put(self, session: Session, first: PutEntry) -> None:
+        """Put a row and those that wait behind it: one request takes no longer for many."""
+        rest = self._requests.take_puts(_MOST_PUTS)
+        if rest:
+            session.put_all(tuple((row.table, row.key, row.value) for row in (first, *rest)))
+        else:
+            session.put(first.table, first.key, first.value)
 
     def _watch(self, store: Store, watch: Watch) -> None:
         """Watch, anew if it is watched already: who asks wants all that there is."""

@@ -79,6 +79,22 @@ class StoreRequests:
                 self._written.discard(subject)
             return row
 
+    def take_puts(self, most: int) -> tuple[PutEntry, ...]:
+        """Return the puts that wait now, up to the first request of another kind. Never blocks."""
+        with self._changed:
+            puts: list[PutEntry] = []
+            if self._watches:
+                return ()
+            for row in self._rows.values():
+                if len(puts) == most or not isinstance(row, PutEntry):
+                    break
+                puts.append(row)
+            for row in puts:
+                subject = _subject(row)
+                del self._rows[subject]
+                self._written.add(subject)
+            return tuple(puts)
+
     def wake(self) -> None:
         """Have `take` return."""
         with self._changed:

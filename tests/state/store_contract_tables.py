@@ -44,6 +44,28 @@ class TableContract(StoreFixtures):
             (b"c", seqs[b"c"]),
         ]
 
+    def test_entries_put_together_replace_earlier_ones_in_their_order(self, store: Store) -> None:
+        session = store.open_session("h1", LONG)
+        first = session.put("t", b"a", b"1")
+        session.put_all((("t", b"b", b"2"), ("t", b"a", b"3"), ("u", b"a", b"4")))
+        entries = store.entries("t")
+        assert [(e.key, e.value, e.owner) for e in entries] == [
+            (b"b", b"2", "h1"),
+            (b"a", b"3", "h1"),
+        ]
+        assert first < entries[0].seq < entries[1].seq
+        assert [e.value for e in store.entries("u")] == [b"4"]
+        assert session.remove("t", b"a")
+        session.put_all((("t", b"c", b"5"), ("t", b"c", b"6")))
+        assert [(e.key, e.value) for e in store.entries("t")] == [(b"b", b"2"), (b"c", b"6")]
+
+    def test_a_removed_entry_is_put_again_together_with_another(self, store: Store) -> None:
+        session = store.open_session("h1", LONG)
+        session.put_all((("t", b"a", b"1"), ("t", b"b", b"2")))
+        session.remove("t", b"b")
+        session.put_all((("t", b"a", b"3"), ("t", b"b", b"4")))
+        assert [e.value for e in store.entries("t")] == [b"3", b"4"]
+
     def test_put_replaces_the_owners_entry_in_one_step(self, store: Store) -> None:
         watcher = Recorder()
         store.watch(TableWatch("t"), watcher)

@@ -145,6 +145,13 @@ class Session(Protocol):
         """
         ...
 
+    def put_all(self, entries: tuple[tuple[str, bytes, bytes], ...]) -> None:
+        """Set entries, each (table, key, value), in this order: as `put` does, and quicker.
+
+        Where it raises, some of them may be set. Raises SessionLost, StoreError.
+        """
+        ...
+
     def remove(self, table: str, key: bytes, seq: int | None = None) -> bool:
         """Remove this owner's entry for `key` (only if it is the one of `seq`, when given).
 

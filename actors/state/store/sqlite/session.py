@@ -39,6 +39,14 @@ class SqliteSession:
                 transaction.connection, transaction.log, entry, self._owner, self._session
             )
 
+    def put_all(self, entries: tuple[tuple[str, bytes, bytes], ...]) -> None:
+        """Set entries in one transaction. Raises SessionLost, StoreError."""
+        with self._lease() as transaction:
+            for entry in entries:
+                put_entry(
+                    transaction.connection, transaction.log, entry, self._owner, self._session
+                )
+
     def remove(self, table: str, key: bytes, seq: int | None = None) -> bool:
         """Remove this owner's entry; tell if it was there. Raises SessionLost, StoreError."""
         with self._lease() as transaction:

@@ -22,6 +22,8 @@ from actors.state.store.zookeeper.layout import LAST_SEQ, Layout, entry_name, se
 from actors.state.store.zookeeper.table_scope import current_entries
 
 _EPHEMERAL_SEQUENTIAL: Final = 3  # CreateMode
+_MOST_AT_ONCE: Final = 200_000
+"""Bytes of the names of entries that are put in one request; servers refuse one of 1 MiB."""
 _RENEWALS: Final = 3
 """How often a put makes folders or looks up its own entries anew before it gives up."""
 
@@ -94,6 +96,49 @@ class ZookeeperSession:
                     return seq
             raise StoreError(f"{self._url}: cannot put into table {table}: it keeps changing")
 
+    def put_all(self, entries: tuple[tuple[str, bytes, bytes], ...]) -> None:
+        """Set entries, in one step where that can be. Raises SessionLost, StoreError."""
+        if not self._put_at_once(entries):
+            for table, key, value in entries:
+                self.put(table, key, value)  # finds out which of them was carried out already
+
+    def _put_at_once(self, entries: tuple[tuple[str, bytes, bytes], ...]) -> bool:
+        """Put entries in one request; return False if it is not known that all were."""
+        rows = {(table, key) for table, key, _ in entries}
+        names = [checked_entry_name(self._url, *entry, self._owner) for entry in entries]
+        with self._lease(), self._lock:
+            tables = {table: None for table, _, _ in entries}
+            if (
+                len(rows) < len(entries)
+                or self._doubtful & tables.keys()
+                or sum(map(len, names)) > _MOST_AT_ONCE
+            ):
+                return False
+            requests: list[object] = []
+            creations = []
+            for (table, key, _), name in zip(entries, names, strict=True):
+                path = f"{self._layout.table(table)}/{name}"
+                creations.append(len(requests))
+                requests.append(wire.Create(path, b"", self._folders.acl, _EPHEMERAL_SEQUENTIAL))
+                known = self._own.get((table, key))
+                if known is not None:
+                    requests.append(wire.Delete(self._path(known), -1))
+            try:
+                self._folders.ensure(tuple(map(self._layout.table, tables)))
+                results = self._connection.call(wire.Transaction(tuple(requests)), again=False)
+            except Unknown:
+                self._doubtful.update(tables)
+                return False
+            if any(isinstance(result, KazooException) for result in results):
+                self._doubtful.update(tables)
+                return False
+            for (table, key, value), number in zip(entries, creations, strict=True):
+                seq = seq_of(results[number])
+                self._own[table, key] = EntryPut(table, key, value, self._owner, seq)
+            for table, key, _ in entries:
+                self._check_seq(table, self._own[table, key].seq)
+            return True
+
     def remove(self, table: str, key: bytes, seq: int | None = None) -> bool:
         """Remove this owner's entry; tell if it was there. Raises SessionLost, StoreError."""
         with self._lease(), self._lock:
@@ -150,11 +195,7 @@ class ZookeeperSession:
         errors = [result for result in results if isinstance(result, KazooException)]
         if not errors:
             seq = seq_of(results[0])
-            if seq > LAST_SEQ:
-                raise StoreError(
-                    f"{self._url}: ZooKeeper has no numbers left for table {table}: remove"
-                    f" {folder} while no agent uses it"
-                )
+            self._check_seq(table, seq)
             return seq
         if not any(isinstance(error, NoNodeError) for error in errors):
             raise StoreError(f"{self._url}: ZooKeeper refuses: {errors[0]!r}")
@@ -162,6 +203,13 @@ class ZookeeperSession:
         self._folders.renew((folder,))
         self._doubtful.add(table)
         return None
+
+    def _check_seq(self, table: str, seq: int) -> None:
+        if seq > LAST_SEQ:
+            raise StoreError(
+                f"{self._url}: ZooKeeper has no numbers left for table {table}: remove"
+                f" {self._layout.table(table)} while no agent uses it"
+            )
 
     def _look_up(self, table: str) -> None:
         """Learn what this owner's entries in a table are."""
