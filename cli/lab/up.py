@@ -31,7 +31,7 @@ from cli.lab.lab_store import OWN_SERVER
 from cli.lab.launch import KEEPER, launch
 from cli.lab.registry import RunningLab, find_lab
 from cli.lab.state_folder import DEFAULT_NAME, LabFiles, check_socket_paths, lab_files
-from cli.lab.view import LabView, latest_claim, open_lab_store
+from cli.lab.view import LabView, latest_claim, open_lab_store, with_links
 from cli.lab.wait import Change, announce, wait
 from cli.lab.wanted import Lab
 from cli.lab.zookeeper_server import installed
@@ -88,6 +88,7 @@ def up(
                 with _undisturbed(), alone(files):
                     tear_down(files)
             raise
+    view = with_links(made.lab, view)
     return Report(made.lab, view, made.first, time.monotonic() - began)
 
 

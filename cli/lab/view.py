@@ -79,11 +79,16 @@ def look_once(lab: RunningLab) -> LabView:
             active: dict[PortId, _Claim] | None = _active_ports(store)
     except StoreError:
         active = None
-    links = {}
+    return with_links(lab, _view(lab, active))
+
+
+def with_links(lab: RunningLab, view: LabView) -> LabView:
+    """Return the view with what the agents say of the store."""
+    links = []
     for name, host in lab.hosts.items():
         with suppress(CommandError):
-            links[name] = _link(AgentSocket(name, host.control).status().get("store_link"))
-    return _view(lab, active)._replace(links=tuple(links.items()))
+            links.append((name, _link(AgentSocket(name, host.control).status().get("store_link"))))
+    return view._replace(links=tuple(links))
 
 
 def _link(told: object) -> str:
