@@ -135,3 +135,40 @@ def test_rows_that_make_no_sense_are_counted_and_do_no_harm() -> None:
     net.send("a", ether(A, "02:00:00:00:00:99"))
     assert net.hosts["h1"].drops(bridge("web"))["malformed MAC row"] >= 1
     assert net.hosts["h1"].counters.malformed_rows >= 1
+
+
+def test_rows_that_go_and_come_back_with_the_session_leave_this_hosts_flows() -> None:
+    net = Network.from_yaml(TOPOLOGY.replace("{a: {host: h1, interface: a}",
+                                             "{a: {host: h1, interface: a}, b: {host: h1, interface: b}"))  # fmt: skip
+    other = "02:00:00:00:00:0b"
+    net.send("b", ether(other, BROADCAST))
+    net.send("a", ether(A, other))
+    host = net.hosts["h1"]
+    before = host.counters.installed
+    host.store.lose_session()
+    net.settle()
+    net.send("a", ether(A, other))
+    for table in (TABLE, ACTIVE_TABLE):
+        host.give(ActorName("state-tables"), TableChanged(net.now, table, (), True))
+    host.store.open_session()
+    net.settle()
+    net.send("a", ether(A, other))
+    assert host.counters.installed == before
+    assert len(net.store.rows(TABLE)) == 2
+
+
+def test_row_that_another_host_took_while_this_one_was_cut_off_is_not_taken_back() -> None:
+    net = Network.from_yaml(TOPOLOGY)
+    one, other = net.hosts["h1"], net.hosts["h2"]
+    net.send("a", ether(A, BROADCAST))
+    one.hold_store()
+    one.store.lose_session()
+    net.send("c", announce(A, "10.0.0.1"))
+    entries = tuple(net.store.entries[TABLE].values())
+    one.release_store()
+    one.give(ActorName("state-tables"), TableChanged(net.now, TABLE, entries, True))
+    one.store.open_session()
+    net.settle()
+    assert net.macs("h1", "web")[A] == net.macs("h2", "web")[A] == "c"
+    owners = [owner for key, owner in net.store.entries[TABLE] if key[2:] == parse_mac(A)]
+    assert owners == [other.settings.host]

@@ -1,0 +1,75 @@
+"""What the lane wants of the store: the latest wish about each thing, and no more than that."""
+
+from actors.edge.store_requests import StoreRequests
+from actors.messages.tables import PutEntry, RemoveEntry, UnwatchTable, WatchTable
+from actors.messages.topology import WatchObject
+
+
+def taken(requests: StoreRequests) -> list[object]:
+    found = []
+    while (request := requests.take(0)) is not None:
+        found.append(request)
+    return found
+
+
+def test_requests_come_in_order_and_watches_first() -> None:
+    requests = StoreRequests()
+    wanted = [PutEntry("t", b"a", b"1"), PutEntry("t", b"b", b"1"), WatchTable("t")]
+    for request in wanted:
+        requests.put(request)
+    assert taken(requests) == [wanted[2], wanted[0], wanted[1]]
+
+
+def test_only_the_latest_wish_about_a_row_is_kept() -> None:
+    requests = StoreRequests()
+    for number in range(1000):
+        requests.put(PutEntry("t", b"a", b"%d" % number))
+    requests.put(PutEntry("u", b"a", b"another table's"))
+    assert len(requests) == 2
+    assert requests.replaced == 999
+    assert taken(requests) == [PutEntry("t", b"a", b"999"), PutEntry("u", b"a", b"another table's")]
+
+
+def test_row_that_was_never_written_is_not_removed() -> None:
+    requests = StoreRequests()
+    requests.put(PutEntry("t", b"a", b"1"))
+    requests.put(RemoveEntry("t", b"a"))
+    requests.put(RemoveEntry("t", b"b"))
+    assert taken(requests) == []
+
+
+def test_row_that_was_taken_is_removed_once() -> None:
+    requests = StoreRequests()
+    requests.put(PutEntry("t", b"a", b"1"))
+    taken(requests)
+    requests.put(PutEntry("t", b"a", b"2"))
+    requests.put(RemoveEntry("t", b"a"))
+    requests.put(RemoveEntry("t", b"a"))
+    assert taken(requests) == [RemoveEntry("t", b"a")]
+
+
+def test_watch_replaces_the_end_of_the_same_watch() -> None:
+    requests = StoreRequests()
+    for request in (UnwatchTable("t"), WatchTable("t"), WatchObject("bridge", "t")):
+        requests.put(request)
+    assert taken(requests) == [WatchTable("t"), WatchObject("bridge", "t")]
+
+
+def test_too_many_rows_are_left_to_another_session() -> None:
+    requests = StoreRequests(most_rows=3)
+    for number in range(5):
+        requests.put(PutEntry("t", b"%d" % number, b""))
+    requests.put(PutEntry("t", b"0", b"changed"))
+    requests.put(WatchTable("t"))
+    assert requests.overflowed
+    assert requests.overflows == 1
+    assert len(requests) == 4
+    requests.begin_session()
+    assert not requests.overflowed
+    assert taken(requests) == [WatchTable("t")]
+
+
+def test_waiting_ends_when_woken() -> None:
+    requests = StoreRequests()
+    requests.wake()
+    assert requests.take(60.0) is None
