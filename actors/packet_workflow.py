@@ -119,7 +119,7 @@ class PacketWorkflow(LaneActor):
     def __init__(self, name: ActorName, lane: Lane, host: HostSettings) -> None:
         super().__init__(name, lane)
         self.host = host
-        self._ingress_tags: dict[PortId, tuple[Tag, ...]] = {}
+        self._ingress_tags: dict[int, tuple[Tag, ...]] = {}
 
     def snapshot_state(self) -> WorkflowState:
         """Cut the frames that are held."""
@@ -133,7 +133,7 @@ class PacketWorkflow(LaneActor):
     def restored(self) -> None:
         """Make the tags of the ports anew."""
         self._ingress_tags = {
-            port.port: (reach_tag(port.port),) for port in self.state.ports.values()
+            number: (reach_tag(port.port),) for number, port in self.state.ports.items()
         }
 
     def on_receive(self, message: WorkflowMessage) -> None:
@@ -149,9 +149,7 @@ class PacketWorkflow(LaneActor):
             case ParkedPacketFinished():
                 self._release_duplicates(message)
             case LocalPortsChanged():
-                self.state.ports = {int(port.number): port for port in message.ports}
-                self.state.keys = {port.tunnel_key: port for port in message.ports}
-                self.restored()
+                self._take_local_ports(message)
             case TunnelPeersChanged():
                 self.state.peers = {peer.remote: peer.host_name for peer in message.peers}
             case TracesChanged():
@@ -166,6 +164,18 @@ class PacketWorkflow(LaneActor):
                 raise AssertionError("handled above")
             case _:
                 assert_never(message)
+
+    def _take_local_ports(self, changed: LocalPortsChanged) -> None:
+        ports, keys = self.state.ports, self.state.keys
+        for port in changed.gone:
+            if ports.get(port.number) == port:
+                del ports[port.number], self._ingress_tags[port.number]
+            if keys.get(port.tunnel_key) == port:
+                del keys[port.tunnel_key]
+        for port in changed.plugged:
+            ports[int(port.number)] = port
+            keys[port.tunnel_key] = port
+            self._ingress_tags[port.number] = (reach_tag(port.port),)
 
     # --- packets ------------------------------------------------------------------------------
 
@@ -195,7 +205,7 @@ class PacketWorkflow(LaneActor):
                 return
         context = PacketContext(
             self.lane.inputs, packet.at, raw_key, key, key, packet.frame, port.port, seen,
-            self._ingress_tags[port.port], (), (), 0, 1,
+            self._ingress_tags[key.in_port], (), (), 0, 1,
             LIFE_NONE if trace or packet.by_action else LIFE_PLAIN, trace=trace,
         )  # fmt: skip
         state.simulated += 1
@@ -280,8 +290,9 @@ class PacketWorkflow(LaneActor):
         known = {each.id for each in state.traces}
         state.traces = traces
         new = [each.match.port for each in traces if each.id not in known]
-        tags = self._ingress_tags
-        stale = [t for port in (tags if None in new else new) if port in tags for t in tags[port]]
+        stale = [
+            reach_tag(port.port) for port in state.ports.values() if None in new or port.port in new
+        ]
         if stale:
             self.send(FLOW_CONTROLLER, InvalidateTags(tuple(stale)))
 

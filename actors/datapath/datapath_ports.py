@@ -19,7 +19,8 @@ from actors.datapath.port_plan import (
     Plugged,
     Rebind,
     Unplug,
-    plan,
+    by_interface,
+    plan_for,
 )
 from actors.datapath.ports_text import describe_ports
 from actors.datapath.tunnel_ports import (
@@ -119,6 +120,7 @@ class DatapathPorts(LaneActor):
         super().__init__(name, lane)
         self.host = host
         self._link_names: dict[int, str] = {}
+        self._bound: dict[str, Binding] = {}
 
     def boot(self) -> None:
         """Ask for this host's bindings and for the tunnel zones."""
@@ -126,25 +128,30 @@ class DatapathPorts(LaneActor):
         self.send(TOPOLOGY_WATCHER, Subscribe(self.name, "tunnel-zone", ""))
 
     def restored(self) -> None:
-        """Rebuild the index of the links."""
+        """Rebuild the indexes of the links and the bindings."""
         self._link_names = names_of(self.state.links)
+        self._bound = by_interface(self.state.bindings)
 
     def on_receive(self, message: PortsMessage) -> None:
-        """Handle one message."""
+        """Handle one message, then do what follows for the interfaces that it concerns."""
+        concerned: tuple[str, ...] | None = None
         match message:
             case Configured():
                 self._configured(message)
             case LinksChanged():
-                self._links_changed(message)
+                concerned = self._links_changed(message)
             case LinksChanged1():
-                self._links_changed(message.upcast())
+                concerned = self._links_changed(message.upcast())
             case DatapathReset():
                 self._reset(message)
             case PortAdded():
+                concerned = (message.link,)
                 self._added(message)
             case PortRefused():
+                concerned = (message.link,)
                 self._refused(message)
             case PortRemoved():
+                concerned = (message.link,)
                 self._removed(message.link)
             case PortVanished():
                 self._vanished(message.number)
@@ -160,7 +167,7 @@ class DatapathPorts(LaneActor):
                 return
             case _:
                 assert_never(message)
-        self._carry_out_plan()
+        self._carry_out_plan(concerned)
         self._settle()
 
     # --- what ought to be ---------------------------------------------------------------------
@@ -170,6 +177,7 @@ class DatapathPorts(LaneActor):
         if message.kind == "host":
             state.bindings = message.config.bindings if isinstance(message.config, Host) else ()
             state.host_known = True
+            self._bound = by_interface(state.bindings)
             return
         if isinstance(message.config, TunnelZone):
             state.zones[message.id] = message.config
@@ -180,17 +188,21 @@ class DatapathPorts(LaneActor):
         self.send(PACKET_WORKFLOW, changed)
         self.send(REPLICATOR, changed)
 
-    def _links_changed(self, message: LinksChanged) -> None:
-        take_links(self.state.links, self._link_names, message)
+    def _links_changed(self, message: LinksChanged) -> tuple[str, ...] | None:
+        first = not self.state.links_known
         self.state.links_known = True
+        concerned = take_links(self.state.links, self._link_names, message)
+        return None if first else concerned
 
-    def _carry_out_plan(self) -> None:
+    def _carry_out_plan(self, concerned: tuple[str, ...] | None) -> None:
+        """Do what is to be done about interfaces of these names, or (None) about all."""
         state = self.state
         if state.connected:
             self._carry_out_tunnel_plan()
         if not (state.connected and state.host_known and state.links_known):
             return
-        for step in plan(state.bindings, state.links, state.plugged, self.lane.now):
+        names = (*state.plugged, *self._bound) if concerned is None else concerned
+        for step in plan_for(names, self._bound, state.links, state.plugged, self.lane.now):
             match step:
                 case Plug():
                     link = step.binding.interface
@@ -330,10 +342,10 @@ class DatapathPorts(LaneActor):
         state.keys.pop(port.tunnel_key, None)
         port.tunnel_key = choose_number(port.binding.port, state.keys)
         state.keys[port.tunnel_key] = port.binding.port
-        self._tell()
+        local = _local_port(port)
+        self._tell(plugged=(local,))
         key, value = encode_active(port.binding.port, ActivePort(self.host.host, port.tunnel_key))
         self.send(STATE_TABLES, OwnRow(ACTIVE_TABLE, key, value))
-        local = _local_port(port)
         if port.binding.kind == "router":
             self.send(local.device, PortPluggedIn(local, self.lane.now))
 
@@ -343,12 +355,10 @@ class DatapathPorts(LaneActor):
         port.active = False
         self.state.keys.pop(port.tunnel_key, None)
         self.send(STATE_TABLES, DisownRow(ACTIVE_TABLE, port.binding.port.encode()))
-        self._tell()
+        self._tell(gone=(_local_port(port),))
 
-    def _tell(self) -> None:
-        state = self.state
-        local = tuple(_local_port(port) for port in state.plugged.values() if port.active)
-        changed = LocalPortsChanged(local, usable_tunnels(state.tunnels))
+    def _tell(self, plugged: tuple[LocalPort, ...] = (), gone: tuple[LocalPort, ...] = ()) -> None:
+        changed = LocalPortsChanged(plugged, gone, usable_tunnels(self.state.tunnels))
         self.send(FLOW_CONTROLLER, changed)
         self.send(PACKET_WORKFLOW, changed)
         self.send(REPLICATOR, changed)
@@ -358,7 +368,8 @@ class DatapathPorts(LaneActor):
         state = self.state
         if state.settled or not (state.connected and state.host_known and state.links_known):
             return
-        if any(port.status == "adding" for port in state.plugged.values()):
+        # The last first: they are answered in the order in which they were asked for.
+        if any(port.status == "adding" for port in reversed(state.plugged.values())):
             return
         if any(port.status != "plugged" for port in state.tunnels.values()):
             return

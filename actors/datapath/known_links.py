@@ -8,12 +8,20 @@ def names_of(links: dict[str, Link]) -> dict[int, str]:
     return {link.index: name for name, link in links.items()}
 
 
-def take_links(links: dict[str, Link], names: dict[int, str], changed: LinksChanged) -> None:
-    """Bring `links` and `names` up to date. Names may pass from one interface to another."""
+def take_links(
+    links: dict[str, Link], names: dict[int, str], changed: LinksChanged
+) -> tuple[str, ...] | None:
+    """Bring `links` and `names` up to date. Names may pass from one interface to another.
+
+    Return the names that are concerned, None if all are.
+    """
     if changed.whole:
         links.clear()
         names.clear()
-    for index in (*changed.removed, *(link.index for link in changed.changed)):
+    indexes = (*changed.removed, *(link.index for link in changed.changed))
+    concerned = [names[index] for index in indexes if index in names]
+    concerned += [link.name for link in changed.changed]
+    for index in indexes:
         name = names.pop(index, None)
         if name is not None and links[name].index == index:
             del links[name]
@@ -23,6 +31,7 @@ def take_links(links: dict[str, Link], names: dict[int, str], changed: LinksChan
             del names[other.index]
         links[link.name] = link
         names[link.index] = link.name
+    return None if changed.whole else tuple(dict.fromkeys(concerned))
 
 
 def why_not_live(link: Link | None) -> str:

@@ -72,9 +72,30 @@ def plan(
     bindings: tuple[Binding, ...], links: dict[str, Link], plugged: dict[str, Plugged], at: int
 ) -> tuple[Step, ...]:
     """Return the steps that bring `plugged` to what `bindings` and `links` ask for."""
-    wanted = {b.interface: b for b in bindings if b.interface in links}
+    bound = by_interface(bindings)
+    return plan_for((*plugged, *bound), bound, links, plugged, at)
+
+
+def by_interface(bindings: tuple[Binding, ...]) -> dict[str, Binding]:
+    """Return the bindings by the name of their interface."""
+    return {binding.interface: binding for binding in bindings}
+
+
+def plan_for(
+    names: tuple[str, ...],
+    bound: dict[str, Binding],
+    links: dict[str, Link],
+    plugged: dict[str, Plugged],
+    at: int,
+) -> tuple[Step, ...]:
+    """Return those of the plan's steps that concern the interfaces of these names."""
+    names = tuple(dict.fromkeys(names))
+    wanted = {name: bound[name] for name in names if name in bound and name in links}
     steps: list[Step] = []
-    for name, port in plugged.items():
+    for name in names:
+        port = plugged.get(name)
+        if port is None:
+            continue
         binding = wanted.get(name)
         same_link = binding is not None and links[name].index == port.link_index
         if port.status == "failed":

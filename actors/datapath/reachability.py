@@ -65,23 +65,32 @@ def take_active_rows(where: Reachability, rows: tuple[Row, ...]) -> tuple[tuple[
 
 
 def take_local_ports(where: Reachability, changed: LocalPortsChanged) -> tuple[Tag, ...]:
-    """Take in which ports are plugged in here; return the tags concerned."""
-    before, after = where.local, {port.port: port for port in changed.ports}
+    """Take in which ports were plugged in here or taken out; return the tags concerned."""
+    local = where.local
     tags: list[Tag] = []
-    for identity in (*before, *(p for p in after if p not in before)):
-        old, new = before.get(identity), after.get(identity)
-        if old != new:
-            tags.append(reach_tag(identity))
-            tags += [tunnel_key_tag(port.tunnel_key) for port in (old, new) if port]
-            tags += [datapath_port_tag(port.number) for port in (old, new) if port]
-    where.local = after
+    for port in changed.gone:
+        if local.get(port.port) == port:
+            del local[port.port]
+        tags += _tags_of(port)
+    for port in changed.plugged:
+        old = local.get(port.port)
+        if old != port:
+            local[port.port] = port
+            tags += [tag for each in (old, port) if each for tag in _tags_of(each)]
     old_tunnels, where.tunnels = where.tunnels, {t.type: t.number for t in changed.tunnels}
-    tags += [
-        peer_tag(host)
-        for host, peer in where.peers.items()
-        if old_tunnels.get(peer.type) != where.tunnels.get(peer.type)
-    ]
+    if where.tunnels != old_tunnels:
+        tags += [
+            peer_tag(host)
+            for host, peer in where.peers.items()
+            if old_tunnels.get(peer.type) != where.tunnels.get(peer.type)
+        ]
     return tuple(tags)
+
+
+def _tags_of(port: LocalPort) -> tuple[Tag, ...]:
+    return (
+        reach_tag(port.port), tunnel_key_tag(port.tunnel_key), datapath_port_tag(port.number),
+    )  # fmt: skip
 
 
 def take_peers(where: Reachability, peers: tuple[TunnelPeer, ...]) -> tuple[Tag, ...]:

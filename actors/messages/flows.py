@@ -131,10 +131,15 @@ class LocalTunnel(Struct, frozen=True):
 
 
 class LocalPortsChanged(Struct, frozen=True):
-    """These virtual ports and tunnel ports are plugged in here now, all of them."""
+    """Virtual ports were plugged in here or taken out, in this order: `gone`, then `plugged`.
 
-    ports: tuple[LocalPort, ...]
+    What is gone is named as it was plugged in: the port may be there by another interface.
+    """
+
+    plugged: tuple[LocalPort, ...]
+    gone: tuple[LocalPort, ...]
     tunnels: tuple[LocalTunnel, ...]
+    """The tunnel ports that are there now, all of them."""
 
 
 class TunnelPeer(Struct, frozen=True):

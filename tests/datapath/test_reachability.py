@@ -21,27 +21,30 @@ HOSTS = [HostId(name) for name in ("h1", "h2")]
 HERE = parse_ip("198.18.0.1")
 TUNNEL_TYPES: list[TunnelType] = ["vxlan", "geneve", "gre"]
 
-locals_ = st.lists(
-    st.tuples(st.sampled_from(PORTS), st.integers(1, 3)), max_size=3, unique_by=lambda p: p[0]
-).flatmap(
-    lambda ports: st.builds(
-        lambda tunnels: LocalPortsChanged(
-            tuple(
-                LocalPort(port, port, ActorName("bridge/x"), DatapathPort(number), number)
-                for port, number in ports
-            ),
-            tunnels,
+local_ports = st.lists(
+    st.builds(
+        lambda port, number: LocalPort(
+            port, port, ActorName("bridge/x"), DatapathPort(number), number
         ),
-        st.lists(
-            st.builds(
-                LocalTunnel,
-                st.sampled_from(TUNNEL_TYPES),
-                st.sampled_from([DatapathPort(8), DatapathPort(9)]),
-            ),
-            max_size=3,
-            unique_by=lambda tunnel: tunnel.type,
-        ).map(tuple),
-    )
+        st.sampled_from(PORTS),
+        st.integers(1, 3),
+    ),
+    max_size=3,
+    unique_by=lambda port: port.port,
+).map(tuple)
+locals_ = st.builds(
+    LocalPortsChanged,
+    local_ports,
+    local_ports,
+    st.lists(
+        st.builds(
+            LocalTunnel,
+            st.sampled_from(TUNNEL_TYPES),
+            st.sampled_from([DatapathPort(8), DatapathPort(9)]),
+        ),
+        max_size=3,
+        unique_by=lambda tunnel: tunnel.type,
+    ).map(tuple),
 )
 peers = st.lists(
     st.builds(
@@ -81,6 +84,20 @@ def test_every_way_that_changes_carried_a_tag_that_is_named(
         for port, old in before.items():
             if reach(where, port).actions != old.actions:
                 assert set(old.tags) & set(tags), port
+
+
+def test_port_that_is_plugged_in_by_another_interface_stays_when_the_old_one_goes() -> None:
+    where = Reachability()
+    old, new = (
+        LocalPort(PORTS[0], "p", ActorName("bridge/x"), DatapathPort(number), number)
+        for number in (1, 2)
+    )
+    take_local_ports(where, LocalPortsChanged((old,), (), ()))
+    take_local_ports(where, LocalPortsChanged((new,), (), ()))
+    take_local_ports(where, LocalPortsChanged((), (old,), ()))
+    assert where.local == {PORTS[0]: new}
+    take_local_ports(where, LocalPortsChanged((), (new,), ()))
+    assert where.local == {}
 
 
 def test_rows_that_cannot_be_read_are_counted_and_change_nothing() -> None:
