@@ -63,6 +63,8 @@ class LimitsConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     mac_idle: float = 15.0
     arp_stale: float = 60.0
     arp_expiry: float = 90.0
+    device_idle: float = 300.0
+    """Devices that nothing has used for so long are let go; the next packet loads them again."""
 
 
 class AgentConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -103,6 +105,7 @@ class AgentConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             mac_idle=int(limits.mac_idle * SECOND),
             arp_stale=int(limits.arp_stale * SECOND),
             arp_expiry=int(limits.arp_expiry * SECOND),
+            device_idle=int(limits.device_idle * SECOND),
         )
 
     def store_url(self) -> str:
@@ -155,6 +158,8 @@ def _check(path: Path, config: AgentConfig) -> None:
         raise ConfigError(f"{path}: tunnel.port and tunnel.geneve_port are the same UDP port")
     if config.limits.flows < 1:
         raise ConfigError(f"{path}: limits.flows is at least 1")
+    if config.limits.device_idle <= 0:
+        raise ConfigError(f"{path}: limits.device_idle is above 0")
     if not 1 <= config.session.ttl <= 3600:
         raise ConfigError(f"{path}: session.ttl is 1 to 3600 seconds")
     if config.lane_timeout <= 0:
