@@ -147,6 +147,27 @@ class TestServer(ZookeeperFixtures):
         seq = session.put("t", b"key", b"two")
         assert store.entries("t") == (EntryPut("t", b"key", b"two", "h1", seq),)
 
+    def test_entries_put_together_are_put_though_someone_removed_some_of_them_before(
+        self, server: Ensemble, opener: Opener, root: str, stranger: KazooClient
+    ) -> None:
+        store = opener(server.url(root))
+        session = store.open_session("h1", 10.0)
+        session.put_all((("t", b"a", b"1"), ("t", b"b", b"2"), ("u", b"c", b"3")))
+        for name in stranger.get_children(f"/{root}/tables/t"):
+            stranger.delete(f"/{root}/tables/t/{name}")
+        session.put_all((("t", b"a", b"4"), ("t", b"b", b"5"), ("u", b"c", b"6")))
+        assert [(put.key, put.value) for put in store.entries("t")] == [(b"a", b"4"), (b"b", b"5")]
+        assert [(put.key, put.value) for put in store.entries("u")] == [(b"c", b"6")]
+
+    def test_entries_too_long_for_one_request_are_put_together_too(
+        self, server: Ensemble, opener: Opener, root: str
+    ) -> None:
+        store = opener(server.url(root))
+        session = store.open_session("h1", 10.0)
+        rows = tuple(("t", b"%d" % number, bytes(10_000)) for number in range(40))
+        session.put_all(rows)
+        assert [put.key for put in store.entries("t")] == [key for _, key, _ in rows]
+
     def test_topology_of_ten_thousand_ports_is_one_transaction(
         self, server: Ensemble, opener: Opener, root: str
     ) -> None:
