@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from cli.lab import leftovers
+from tests.kernel.families import have_openvswitch
 from tests.lab.runner import ROOT, LabRunner
 
 pytestmark = pytest.mark.lab
@@ -157,6 +158,18 @@ def test_a_document_that_cannot_be_read_starts_nothing(lab: LabRunner) -> None:
     assert lab.up(TWO_HOSTS, "--datapath", "kernal", check=False).returncode == 2
     assert lab.up(TWO_HOSTS, "--store", "memory:x", check=False).returncode == 2
     assert not [path for path in lab.state_dir.glob("labs/*") if path.is_dir()]
+
+
+def test_the_kernels_datapath_is_refused_in_one_line_where_there_is_no_module(
+    lab: LabRunner,
+) -> None:
+    refused = lab.up(TWO_HOSTS, "--datapath", "kernel", check=False)
+    if have_openvswitch():
+        assert refused.returncode == 0
+    else:
+        assert (refused.returncode, refused.stderr.count("\n")) == (1, 1)
+        assert "modprobe openvswitch" in refused.stderr
+        assert not [path for path in lab.state_dir.glob("labs/*") if path.is_dir()]
 
 
 def test_what_does_not_come_up_is_named_with_its_log(lab: LabRunner) -> None:
