@@ -1,12 +1,12 @@
 """What the lane wants of the store: the latest wish about each thing, and no more than that."""
 
-from actors.edge.store_requests import StoreRequests
+from actors.edge.store_requests import StoreOutput, StoreRequests
 from actors.messages.tables import PutEntry, RemoveEntry, UnwatchTable, WatchTable
 from actors.messages.topology import WatchObject
 
 
 def taken(requests: StoreRequests) -> list[object]:
-    found = []
+    found: list[object] = []
     while (request := requests.take(0)) is not None:
         found.append(request)
     return found
@@ -14,7 +14,11 @@ def taken(requests: StoreRequests) -> list[object]:
 
 def test_requests_come_in_order_and_watches_first() -> None:
     requests = StoreRequests()
-    wanted = [PutEntry("t", b"a", b"1"), PutEntry("t", b"b", b"1"), WatchTable("t")]
+    wanted: list[StoreOutput] = [
+        PutEntry("t", b"a", b"1"),
+        PutEntry("t", b"b", b"1"),
+        WatchTable("t"),
+    ]
     for request in wanted:
         requests.put(request)
     assert taken(requests) == [wanted[2], wanted[0], wanted[1]]
@@ -61,8 +65,8 @@ def test_too_many_rows_are_left_to_another_session() -> None:
         requests.put(PutEntry("t", b"%d" % number, b""))
     requests.put(PutEntry("t", b"0", b"changed"))
     requests.put(WatchTable("t"))
-    assert requests.overflowed
-    assert requests.overflows == 1
+    before = requests.overflowed
+    assert (before, requests.overflows) == (True, 1)
     assert len(requests) == 4
     requests.begin_session()
     assert not requests.overflowed
