@@ -117,7 +117,10 @@ class Agent:
 
     def __init__(self, config: AgentConfig) -> None:
         self.config = config
-        self.host = config.host_settings()
+        # The journal holds the seed, so that what follows from it replays.
+        self.host = msgspec.structs.replace(
+            config.host_settings(), seed=int.from_bytes(os.urandom(4))
+        )
         self.clock = SteadyClock()
         self.started = self.clock()
         self.notifier = Notifier(os.environ.get("NOTIFY_SOCKET"))

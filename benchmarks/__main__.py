@@ -8,13 +8,14 @@ import msgspec
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks import codec, packet_path, start, tables, zookeeper
+from benchmarks import codec, memory, packet_path, start, tables, zookeeper
 from benchmarks.measure import ROUNDS, Figure
 
 SECTIONS = {
     "packet path": packet_path.figures,
     "codec": codec.figures,
     "tables": tables.figures,
+    "memory": memory.figures,
     "zookeeper": zookeeper.figures,
     "start": start.figures,
 }

@@ -84,15 +84,15 @@ def bridges_memory(count: int = 10_000) -> float:
     network = BenchNetwork()
     lane = network.lane
     gc.collect()
-    before = _resident()
+    before = resident()
     for number in range(count):
         lane.start_actor(ActorName(f"bridge/{number:036d}"))
     lane.handle(ActorName("netlink-broker"), NetlinkReplied(START, b""))
     gc.collect()
-    return (_resident() - before) / count
+    return (resident() - before) / count
 
 
-def _resident() -> int:
+def resident() -> int:
     """Return the resident set in bytes."""
     with open("/proc/self/statm", encoding="ascii") as file:  # noqa: PTH123
         return int(file.read().split()[1]) * resource.getpagesize()
