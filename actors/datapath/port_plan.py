@@ -68,14 +68,6 @@ class Deactivate(Struct, frozen=True):
 Step = Plug | Unplug | Rebind | Forget | Activate | Deactivate
 
 
-def plan(
-    bindings: tuple[Binding, ...], links: dict[str, Link], plugged: dict[str, Plugged], at: int
-) -> tuple[Step, ...]:
-    """Return the steps that bring `plugged` to what `bindings` and `links` ask for."""
-    bound = by_interface(bindings)
-    return plan_for((*plugged, *bound), bound, links, plugged, at)
-
-
 def by_interface(bindings: tuple[Binding, ...]) -> dict[str, Binding]:
     """Return the bindings by the name of their interface."""
     return {binding.interface: binding for binding in bindings}
@@ -88,7 +80,10 @@ def plan_for(
     plugged: dict[str, Plugged],
     at: int,
 ) -> tuple[Step, ...]:
-    """Return those of the plan's steps that concern the interfaces of these names."""
+    """Return the steps that bring those of `plugged` with these names to what ought to be.
+
+    What ought to be follows from `bound` and `links`, for each name by itself.
+    """
     names = tuple(dict.fromkeys(names))
     wanted = {name: bound[name] for name in names if name in bound and name in links}
     steps: list[Step] = []

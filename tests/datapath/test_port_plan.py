@@ -11,7 +11,8 @@ from actors.datapath.port_plan import (
     Rebind,
     Step,
     Unplug,
-    plan,
+    by_interface,
+    plan_for,
 )
 from actors.messages.topology import Link
 from actors.state.topology import Binding
@@ -83,4 +84,6 @@ def test_plan_names_the_steps_from_what_is_to_what_ought_to_be(
     plugged: Plugged | None,
     steps: tuple[Step, ...],
 ) -> None:
-    assert plan(bindings, links, {} if plugged is None else {"x": plugged}, 10) == steps
+    there = {} if plugged is None else {"x": plugged}
+    assert plan_for(("x",), by_interface(bindings), links, there, 10) == steps
+    assert plan_for(("y",), by_interface(bindings), links, there, 10) == ()
