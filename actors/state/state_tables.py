@@ -124,7 +124,7 @@ class StateTables(LaneActor):
 
     def _disown(self, message: DisownRow) -> None:
         view = self._view(message.table)
-        if view.own.pop(message.key, None) is not None:
+        if view.disown(message.key, self.host.host):
             if self.state.session:
                 self.emit(RemoveEntry(message.table, message.key))
             self._tell(message.table, (message.key,), self.lane.now)

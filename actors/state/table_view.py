@@ -63,6 +63,19 @@ class TableView(Struct):
             return 0 < own.seq < max(entries)
         return 0 < own.last < entry.seq
 
+    def disown(self, key: bytes, host: HostId) -> bool:
+        """Let go of this host's own row; return whether there was one.
+
+        It counts no more from that moment, before the store has removed it: nobody manages it.
+        """
+        if self.own.pop(key, None) is None:
+            return False
+        entries = self.entries.pop(key, {})
+        others = {seq: entry for seq, entry in entries.items() if entry.owner != host}
+        if others:
+            self.entries[key] = others
+        return True
+
     def forget_lost(self) -> tuple[bytes, ...]:
         """Of a view that is whole: count own rows that are not in it as not confirmed; return them."""
         lost = []

@@ -1,10 +1,10 @@
 """The state tables actor: rows of this host stay published, others' are told to who asked."""
 
 from actors.messages.tables import EntryState, PutEntry, RemoveEntry, TableChanged, UnwatchTable
-from actors.state.tables import ACTIVE_TABLE, encode_mac, mac_table
+from actors.state.tables import ACTIVE_TABLE, arp_table, encode_mac, mac_table
 from actors.values import ActorName, DeviceId, PortId, parse_mac, stable_id
 from tests.network import Network, bridge
-from tests.wire import announce, ether
+from tests.wire import announce, ether, who_has
 
 TOPOLOGY = """
 ayatori: 1
@@ -13,6 +13,15 @@ tunnel_zones:
 bridges:
   web: {ports: {a: {host: h1, interface: a}, c: {host: h2, interface: c}}}
 """
+ROUTED = """
+ayatori: 1
+routers:
+  edge:
+    ports:
+      a: {host: h1, interface: a, address: 10.0.1.1/24}
+      b: {host: h1, interface: b, address: 10.0.2.1/24}
+"""
+PORT_B = "      b: {host: h1, interface: b, address: 10.0.2.1/24}\n"
 A = "02:00:00:00:00:0a"
 TABLE = mac_table(DeviceId(stable_id("bridge", "web")))
 BROADCAST = "ff:ff:ff:ff:ff:ff"
@@ -101,20 +110,23 @@ def test_own_row_is_put_once_and_removed_once() -> None:
 
 
 def test_table_of_a_port_that_went_is_watched_no_more() -> None:
-    routed = """
-ayatori: 1
-routers:
-  edge:
-    ports:
-      a: {host: h1, interface: a, address: 10.0.1.1/24}
-      b: {host: h1, interface: b, address: 10.0.2.1/24}
-"""
-    net = Network.from_yaml(routed)
+    net = Network.from_yaml(ROUTED)
     net.send("a", announce(A, "10.0.1.11"))
-    net.apply(routed.replace("      b: {host: h1, interface: b, address: 10.0.2.1/24}\n", ""))
+    net.apply(ROUTED.replace(PORT_B, ""))
     outputs = net.hosts["h1"].store.outputs
     (gone,) = [o for o in outputs if isinstance(o, UnwatchTable)]
     assert gone.table.startswith("arp/")
+
+
+def test_row_of_a_port_that_went_and_came_back_is_known_to_nobody() -> None:
+    net = Network.from_yaml(ROUTED)
+    net.send("b", who_has("10.0.2.1", A, "10.0.2.11"))
+    assert net.arp("h1", "edge") == {"10.0.2.11": A}
+    net.apply(ROUTED.replace(PORT_B, ""))
+    assert net.arp("h1", "edge") == {}
+    net.apply(ROUTED)
+    assert net.arp("h1", "edge") == {}
+    assert not net.store.rows(arp_table(PortId(stable_id("port", "edge/b"))))
 
 
 def test_rows_that_make_no_sense_are_counted_and_do_no_harm() -> None:
