@@ -11,6 +11,12 @@ FAR = Holder("far", "another-boot", "pid:[1]", 77, 1)
 FARTHER = Holder("farther", "a-third-boot", "pid:[1]", 77, 1)
 
 
+def _dead() -> Holder:
+    """Return a process of this machine that has ended: another has its number now."""
+    own = this_process()
+    return msgspec.structs.replace(own, born=own.born - 1)
+
+
 class LeaseContract(StoreFixtures):
     def test_owner_held_on_another_machine_is_refused_by_its_holders_name(
         self, store: Store, opener: Opener
@@ -54,11 +60,28 @@ class LeaseContract(StoreFixtures):
     def test_process_that_got_the_number_of_a_dead_one_does_not_pass_for_it(
         self, store: Store
     ) -> None:
-        own = this_process()
-        before = msgspec.structs.replace(own, born=own.born - 1)
-        store.open_session("h1", LONG, before).put("t", b"key", b"value")
-        store.open_session("h1", LONG)
-        assert store.entries("t") == ()
+        store.open_session("h1", LONG, _dead())
+        store.open_session("h1", LONG).keep_alive()
+
+    def test_what_a_dead_process_said_stays_until_it_is_said_anew(self, store: Store) -> None:
+        earlier = store.open_session("h1", LONG, _dead())
+        seq = earlier.put("t", b"key", b"value")
+        session = store.open_session("h1", LONG)
+        assert store.entries("t") == (EntryPut("t", b"key", b"value", "h1", seq),)
+        newer = session.put("t", b"key", b"newer")
+        assert store.entries("t")[-1] == EntryPut("t", b"key", b"newer", "h1", newer)
+        assert newer > seq
+
+    def test_what_a_dead_process_said_goes_when_its_lease_runs_out(
+        self, store: Store, opener: Opener
+    ) -> None:
+        opener().open_session("h1", SHORT, _dead()).put("t", b"key", b"value")
+        session = store.open_session("h1", LONG)
+        seq = session.put("t", b"other", b"value")
+        left = (EntryPut("t", b"other", b"value", "h1", seq),)
+        while store.entries("t") != left:
+            pass
+        session.keep_alive()
 
     def test_owners_do_not_stand_in_each_others_way(self, store: Store) -> None:
         store.open_session("h1", LONG, FAR)

@@ -73,10 +73,17 @@ def begin_lease(holder: Holder | None) -> Lease:
     return Lease(this_process() if holder is None else holder, now)
 
 
-def check_free(url: str, owner: str, held: Lease, wanted: Lease) -> None:
-    """Raise OwnerTaken unless the session is the wanted holder's own, or a dead process's."""
-    if held.holder != wanted.holder and held.holder.life() != "dead":
+def check_free(url: str, owner: str, held: Lease, wanted: Lease) -> bool:
+    """Tell whether the session held is a dead process's; else it is the wanted holder's own.
+
+    What a dead process said stays said until its lease would have run out: its successor says most
+    of it again at once, and nobody need do without it meanwhile. Raises OwnerTaken.
+    """
+    if held.holder == wanted.holder:
+        return False
+    if held.holder.life() != "dead":
         raise OwnerTaken(url, owner, held)
+    return True
 
 
 def this_process() -> Holder:

@@ -216,8 +216,10 @@ class Store(Protocol):
         """Open the session of `owner`, whose lease lasts `ttl` seconds after each keep_alive.
 
         `holder` is the process that holds it: this one, unless told. An earlier session of the
-        same owner ends, with its entries, if its holder is the same or seen to be dead. Raises
-        OwnerTaken if another holds it; it may when that one's lease has run out. Raises StoreError.
+        same owner ends, with its entries, if its holder is the same. If its holder is seen to be
+        dead its entries stay until its lease runs out: the new session puts most of them again,
+        and nobody need do without them meanwhile. Raises OwnerTaken if another process holds it;
+        it may when that one's lease has run out. Raises StoreError.
         """
         ...
 

@@ -13,6 +13,8 @@ from actors.state.store.sqlite.changes import ChangeWriter
 
 PERSISTENT = ""
 """The owner of entries that no session owns."""
+_FORMERLY = "\n"
+"""Stands behind the owner's name in a session that has lost it."""
 
 
 def read_entries(connection: sqlite3.Connection, table: str) -> tuple[EntryPut, ...]:
@@ -80,10 +82,20 @@ def begin_session(
     lease: Lease,
     ttl: int,
     now: int,
+    *,
+    inherits: bool,
 ) -> int:
-    """End the owner's earlier session, if any, and begin one; return its id."""
+    """Begin a session of the owner; return its id.
+
+    An earlier one ends; with `inherits` it loses the owner, and its entries stay until its lease
+    runs out, or the new session puts others in their place.
+    """
     row = connection.execute("SELECT id FROM sessions WHERE owner = ?", (owner,)).fetchone()
-    if row is not None:
+    if row is not None and inherits:
+        connection.execute(
+            "UPDATE sessions SET owner = ? WHERE id = ?", (f"{owner}{_FORMERLY}{row[0]}", row[0])
+        )
+    elif row is not None:
         end_session(connection, log, row[0])
     cursor = connection.execute(
         "INSERT INTO sessions (owner, ttl, deadline, lease) VALUES (?, ?, ?, ?)",

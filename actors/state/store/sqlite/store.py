@@ -134,9 +134,10 @@ class SqliteStore:
         with self._writer.change() as transaction:
             connection, log, now = transaction.connection, transaction.log, transaction.now
             held = session_lease(connection, owner, now)
-            if held is not None:
-                check_free(self._url, owner, held, wanted)
-            id_ = begin_session(connection, log, owner, wanted, int(ttl * SECOND), now)
+            inherits = held is not None and check_free(self._url, owner, held, wanted)
+            id_ = begin_session(
+                connection, log, owner, wanted, int(ttl * SECOND), now, inherits=inherits
+            )
         session = SqliteSession(self._writer, owner, id_, self._end_session)
         with self._lock:
             self._sessions.append(session)

@@ -3,7 +3,8 @@
 A mark is an ephemeral node of the session that it names, with that session's id and password in it:
 who ends it, as the owner's new session, resumes it and closes it, and the server removes all that
 was its own in one step. ZooKeeper makes these passwords from the ids by a known rule; they protect
-nothing, and the mark gives nothing away. Only that of a dead holder, or of the same, is ended.
+nothing, and the mark gives nothing away. Only that of the same holder is ended, or a dead one's
+taken.
 """
 
 from typing import Final
@@ -79,7 +80,11 @@ def set_mark(
 def _end_predecessor(
     address: Address, connection: Connection, path: str, wanted: Contender
 ) -> bool:
-    """End the session that holds a mark; return True if that is the contender's already."""
+    """End the session that holds a mark; return True if that is the contender's already.
+
+    A dead process's session only loses its mark: nobody keeps it alive, so that the server ends it,
+    and removes its entries, when its time has run out.
+    """
     try:
         data, stat = connection.call(wire.GetData(path, None), again=True, expected=(NoNodeError,))
     except NoNodeError:
@@ -90,11 +95,11 @@ def _end_predecessor(
         mark = msgspec.json.decode(data, type=Mark)
     except msgspec.DecodeError:
         mark = None
-    if mark is None or mark.session != stat.ephemeralOwner:
-        # Not of this store's making: it names nobody whose entries could be removed.
+    # One that is not of this store's making names nobody whose entries could be removed.
+    foreign = mark is None or mark.session != stat.ephemeralOwner
+    if mark is None or foreign or check_free(address.url, wanted.owner, mark.lease, wanted.lease):
         connection.call(wire.Delete(path, stat.version), again=True, expected=(NoNodeError,))
         return False
-    check_free(address.url, wanted.owner, mark.lease, wanted.lease)
     resumed = Connection(
         address, _RESUME_SECONDS, keep_session=True, client_id=(mark.session, mark.password)
     )
