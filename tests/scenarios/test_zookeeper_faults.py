@@ -24,7 +24,7 @@ EVERY = 0.1
 """Seconds between two requests of a ping."""
 LEASE = 4.0
 """Seconds that a lab's sessions outlive their owners."""
-_ROUTE = "      - {to: 10.0.0.0/8, via: 192.0.2.1}\n"
+ROUTE = "      - {to: 10.0.0.0/8, via: 192.0.2.1}\n"
 _numbers = itertools.count()
 
 
@@ -58,7 +58,7 @@ class Change:
         self._network = network
         self._to = f"10.77.{next(_numbers)}.0/24"
         route = f"      - {{to: {self._to}, via: 192.0.2.1}}\n"
-        text = DOCUMENT.replace(_ROUTE, _ROUTE + route)
+        text = DOCUMENT.replace(ROUTE, ROUTE + route)
         assert text != DOCUMENT
         network.run("topology", "apply", str(network.document(text)))
 
