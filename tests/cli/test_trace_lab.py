@@ -16,10 +16,10 @@ pytestmark = pytest.mark.lab
 PING = (sys.executable, "-m", "cli.lab.ping", "-i", "0.05", "-W", "3")
 
 
-@pytest.fixture
-def pinged(lab: LabRunner) -> LabRunner:
+@pytest.fixture(params=["soft", pytest.param("kernel", marks=pytest.mark.kernel)])
+def pinged(lab: LabRunner, request: pytest.FixtureRequest) -> LabRunner:
     """Give a lab of two hosts in which flows carry pings from web1 on h1 to db2 on h2."""
-    lab.run("lab", "up", str(ROOT / "examples/two-hosts.yaml"))
+    lab.run("lab", "up", str(ROOT / "examples/two-hosts.yaml"), "--datapath", request.param)
     lab.exec("web1", *PING, "-c", "2", "10.0.2.12", check=True)
     return lab
 
