@@ -5,7 +5,7 @@ at an agent, so it is awaited: what differs for good is told by name.
 """
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import closing
 from ipaddress import ip_address
 from typing import Any
@@ -38,6 +38,8 @@ _OWNERS = {stable_id("host", name): name for name in HOSTS}
 _TO_TUNNEL = re.compile(r"tunnel\(to=([^,)]+),for=([^,)]+)\)")
 _FROM_TUNNEL = re.compile(r"tunnel\(from=[^,)]+,for=([^,)]+)\)")
 _OUTPUT = re.compile(r"output\(([^)]+)\)")
+_PATIENCE = 90.0
+"""Seconds until all agree: one look is ten commands, which take their time on a busy machine."""
 
 
 def link(network: Network, host: str) -> dict[str, Any]:
@@ -57,24 +59,19 @@ def connected(network: Network) -> None:
 
 def agrees(network: Network) -> None:
     """Wait until all is connected, every table is the store's and no flow leads elsewhere."""
-    connected(network)
-    with closing(open_store(network.status()["store"]["url"])) as store:
-        _none(lambda: [*_wrong_in(store), *_differences(network, store)])
-    _none(lambda: [wrong for host in HOSTS for wrong in stale_flows(network, host)])
-
-
-def _none(look: Callable[[], list[str]]) -> None:
-    """Wait until nothing is wrong; fail with what still was at the last look."""
     found: list[str] = []
+    with closing(open_store(network.status()["store"]["url"])) as store:
 
-    def nothing() -> bool:
-        found[:] = look()
-        return not found
+        def all_is_well() -> bool:
+            found[:] = [*_wrong_in(store)]
+            for host in HOSTS:
+                found.extend(_wrong_at(network, store, host))
+            return not found
 
-    try:
-        eventually(nothing, "nothing wrong")
-    except AssertionError as error:
-        raise AssertionError("\n".join(found)) from error
+        try:
+            eventually(all_is_well, "tables that are the store's", _PATIENCE)
+        except AssertionError as error:
+            raise AssertionError("\n".join(found)) from error
 
 
 def _wrong_in(store: Store) -> Iterator[str]:
@@ -93,25 +90,29 @@ def _wrong_in(store: Store) -> Iterator[str]:
         yield f"active: {len(active)} ports, not {sorted(missing)}"
 
 
-def _differences(network: Network, store: Store) -> Iterator[str]:
-    for host in HOSTS:
-        counts = network.stats(host)["actors"]["state-tables"]["tables"]
-        held = _held(network.tables(host))
-        for name, table in _TABLES.items():
-            entries = store.entries(table)
-            own = sum(_OWNERS.get(entry.owner) == host for entry in entries)
-            count = counts.pop(name, None)
-            if count is None:
-                if own:
-                    yield f"{host} {name}: {own} of its own in the store, and none here"
-                continue
-            if count != {"entries": len({entry.key for entry in entries}), "own": own}:
-                yield f"{host} {name}: {count}, in the store {len(entries)}, {own} its own"
-            rows = {_row(name, entry) for entry in entries}
-            if held.get(name, set()) != rows:
-                yield f"{host} {name}: {held.get(name)}, in the store {rows}"
-        if counts:
-            yield f"{host}: tables {sorted(counts)}"
+def _wrong_at(network: Network, store: Store, host: str) -> Iterator[str]:
+    """Tell what is not at a host as it is in the store."""
+    stats, tables = network.stats(host), network.tables(host)
+    if stats["agent"]["store_link"]["state"] != "connected":
+        yield f"{host}: {stats['agent']['store_link']}"
+    counts = stats["actors"]["state-tables"]["tables"]
+    held = _held(tables)
+    for name, table in _TABLES.items():
+        entries = store.entries(table)
+        own = sum(_OWNERS.get(entry.owner) == host for entry in entries)
+        count = counts.pop(name, None)
+        if count is None:
+            if own:
+                yield f"{host} {name}: {own} of its own in the store, and none here"
+            continue
+        if count != {"entries": len({entry.key for entry in entries}), "own": own}:
+            yield f"{host} {name}: {count}, in the store {len(entries)}, {own} its own"
+        rows = {_row(name, entry) for entry in entries}
+        if held.get(name, set()) != rows:
+            yield f"{host} {name}: {held.get(name)}, in the store {rows}"
+    if counts:
+        yield f"{host}: tables {sorted(counts)}"
+    yield from _stale(host, network.flows(host), tables)
 
 
 def _row(name: str, entry: EntryPut) -> tuple[object, ...]:
@@ -139,16 +140,15 @@ def _held(tables: dict[str, Any]) -> dict[str, set[tuple[object, ...]]]:
     return held
 
 
-def stale_flows(network: Network, host: str) -> Iterator[str]:
+def _stale(host: str, flows: list[dict[str, Any]], tables: dict[str, Any]) -> Iterator[str]:
     """Tell which flows lead to where no port is, or take packets from where none is.
 
     Names of tunnels' ends are those of the active table; what is not in it is shown as a number.
     """
-    places = {row["port"]: row["host"] for row in network.tables(host)["active"]}
-    for flow in network.flows(host):
-        said = f"{flow['match']} -> {flow['actions']}"
+    places = {row["port"]: row["host"] for row in tables["active"]}
+    for flow in flows:
         ends = [*_TO_TUNNEL.findall(flow["actions"])]
         ends += [(host, port) for port in _FROM_TUNNEL.findall(flow["match"])]
         ends += [(host, port) for port in _OUTPUT.findall(flow["actions"])]
         if any(places.get(port) != there for there, port in ends):
-            yield f"{host}: {said}"
+            yield f"{host}: {flow['match']} -> {flow['actions']}"
