@@ -85,12 +85,7 @@ def as_arp(frame: bytes) -> Arp | None:
 
 def is_arp_request(frame: bytes, target: str) -> bool:
     arp = as_arp(frame)
-    return (
-        arp is not None
-        and arp.op == 1
-        and arp.tpa == parse_ip(target)
-        and arp.tha == ZERO_MAC
-    )
+    return arp is not None and arp.op == 1 and arp.tpa == parse_ip(target) and arp.tha == ZERO_MAC
 
 
 def ttl_of(frame: bytes) -> int:
