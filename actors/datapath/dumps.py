@@ -60,9 +60,12 @@ class Dumps:
 
     def ask_again(self) -> None:
         """Ask for everything: parts of what was coming in may be lost."""
-        self._broker.state.dumps.flows_wanted = True
-        self.ask_ports()
-        self.give_up()
+        dumps = self._broker.state.dumps
+        dumps.flows_wanted = dumps.ports_wanted = True
+        if dumps.current is None:
+            self._begin()
+        else:
+            self.give_up()
 
     def _begin(self) -> None:
         broker = self._broker

@@ -72,9 +72,7 @@ class Stage:
         self.close()
 
     def _set_up(self) -> None:
-        ids = [
-            self._family(name) for name in ("ovs_datapath", "ovs_vport", "ovs_flow", "ovs_packet")
-        ]
+        ids = [self._family(name) for name in c.OVS_FAMILIES]
         self.families = Families(*ids)
         self.ask(DeleteDatapath(name=NAME), c.NLM_F_ACK)
         features = c.OVS_DP_F_UNALIGNED | c.OVS_DP_F_VPORT_PIDS
