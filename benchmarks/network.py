@@ -9,7 +9,8 @@ from pathlib import Path
 from actors.composition import actor_factory
 from actors.datapath.odp.key import encode_key
 from actors.datapath.odp.messages import Families
-from actors.datapath.odp.replies import VportInfo, encode_reply
+from actors.datapath.odp.replies import VportInfo
+from actors.datapath.odp.reply_encoding import encode_reply
 from actors.datapath.request_buffer import RequestBuffer
 from actors.host import HostSettings
 from actors.lane import Lane

@@ -73,10 +73,6 @@ EDGES = (
 )
 """Where clocks and chance are read, to become inputs."""
 
-LONG = {
-    # One decoder a reply kind, in the kernel header's order.
-    "actors/datapath/odp/replies.py",
-}
 MOST_LINES = 400
 
 TIME_CALLS = {
@@ -231,9 +227,5 @@ def test_clocks_and_chance_are_read_at_the_edge_only(path: Path) -> None:
 @pytest.mark.parametrize("path", sources(), ids=name)
 def test_files_are_short_and_say_what_they_are(path: Path) -> None:
     lines = len(path.read_text().splitlines())
-    assert lines <= MOST_LINES or name(path) in LONG
+    assert lines <= MOST_LINES
     assert ast.get_docstring(tree(path)) or lines == 0
-
-
-def test_files_that_may_be_long_are_long() -> None:
-    assert {p for p in LONG if len((ROOT / p).read_text().splitlines()) <= MOST_LINES} == set()

@@ -11,13 +11,8 @@ from actors.datapath.channel import DatapathChannel
 from actors.datapath.odp import constants as c
 from actors.datapath.odp.errors import OdpError
 from actors.datapath.odp.messages import Families
-from actors.datapath.odp.replies import (
-    DatapathInfo,
-    FamilyInfo,
-    NetlinkRefused,
-    Reply,
-    decode_replies,
-)
+from actors.datapath.odp.replies import DatapathInfo, FamilyInfo, NetlinkRefused, Reply
+from actors.datapath.odp.reply_decoding import decode_replies
 from actors.datapath.odp.requests import (
     DeleteDatapath,
     Encodable,

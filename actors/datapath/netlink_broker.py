@@ -28,8 +28,8 @@ from actors.datapath.odp.replies import (
     Notification,
     Reply,
     VportInfo,
-    decode_replies,
 )
+from actors.datapath.odp.reply_decoding import decode_replies
 from actors.datapath.odp.requests import (
     DeleteFlow,
     Encodable,

@@ -6,7 +6,9 @@ import time
 from collections.abc import Callable
 
 from actors.datapath.odp.messages import Families
-from actors.datapath.odp.replies import FlowInfo, decode_replies, encode_reply
+from actors.datapath.odp.replies import FlowInfo
+from actors.datapath.odp.reply_decoding import decode_replies
+from actors.datapath.odp.reply_encoding import encode_reply
 from actors.datapath.odp.upcalls import decode_upcall, encode_upcall
 from actors.datapath.request_buffer import RequestBuffer
 from actors.datapath.request_writer import RequestWriter

@@ -11,7 +11,8 @@ import time
 from collections.abc import Callable
 
 from actors.datapath.odp.mask import mask_for
-from actors.datapath.odp.replies import FlowInfo, decode_replies
+from actors.datapath.odp.replies import FlowInfo
+from actors.datapath.odp.reply_decoding import decode_replies
 from actors.datapath.odp.upcalls import decode_upcall
 from actors.datapath.request_buffer import RequestBuffer
 from actors.datapath.request_writer import RequestWriter

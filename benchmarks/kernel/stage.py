@@ -21,8 +21,8 @@ from actors.datapath.odp.replies import (
     NetlinkRefused,
     Reply,
     VportInfo,
-    decode_replies,
 )
+from actors.datapath.odp.reply_decoding import decode_replies
 from actors.datapath.odp.requests import (
     DeleteDatapath,
     DeleteFlow,

@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 
 from actors.datapath.odp import constants as c
-from actors.datapath.odp.replies import DatapathInfo, encode_reply
+from actors.datapath.odp.replies import DatapathInfo
+from actors.datapath.odp.reply_encoding import encode_reply
 from actors.datapath.odp.requests import DeleteDatapath, encode_request
 from actors.datapath.sequence import CREATE_BITS, DELETE_BITS, EXECUTE_BITS
 from actors.datapath.soft.families import FAMILIES

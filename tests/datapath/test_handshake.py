@@ -7,7 +7,8 @@ import pytest
 from actors.datapath.handshake import DatapathUnavailableError, shake_hands
 from actors.datapath.odp import constants as c
 from actors.datapath.odp.read_requests import decode_request
-from actors.datapath.odp.replies import DatapathInfo, encode_ack, encode_reply
+from actors.datapath.odp.replies import DatapathInfo
+from actors.datapath.odp.reply_encoding import encode_ack, encode_reply
 from actors.datapath.odp.requests import SetDatapath
 from actors.datapath.soft.families import AGENT_PID, FAMILIES
 from actors.values import Nanoseconds

@@ -6,7 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from actors.datapath.odp.messages import Families
-from actors.datapath.odp.replies import FlowInfo, VportInfo, encode_done, encode_reply
+from actors.datapath.odp.replies import FlowInfo, VportInfo
+from actors.datapath.odp.reply_encoding import encode_done, encode_reply
 from actors.datapath.sequence import (
     CREATE_BITS,
     NUMBER_MASK,

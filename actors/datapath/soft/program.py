@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from actors.datapath.odp import constants as odp
-from actors.datapath.odp.replies import encode_reply
+from actors.datapath.odp.reply_encoding import encode_reply
 from actors.datapath.soft.clock import TurnClock
 from actors.datapath.soft.datapath import Datapath
 from actors.datapath.soft.families import FAMILIES

@@ -14,13 +14,8 @@ from actors.datapath.odp import constants as odp
 from actors.datapath.odp.errors import OdpError
 from actors.datapath.odp.messages import NetlinkHeader
 from actors.datapath.odp.read_requests import NetlinkRequest, decode_request
-from actors.datapath.odp.replies import (
-    Described,
-    FamilyInfo,
-    encode_ack,
-    encode_done,
-    encode_reply,
-)
+from actors.datapath.odp.replies import Described, FamilyInfo
+from actors.datapath.odp.reply_encoding import encode_ack, encode_done, encode_reply
 from actors.datapath.odp.requests import (
     DeleteDatapath,
     DeleteFlow,

@@ -18,8 +18,8 @@ from actors.datapath.odp.replies import (
     Notification,
     Reply,
     VportInfo,
-    decode_replies,
 )
+from actors.datapath.odp.reply_decoding import decode_replies
 from actors.datapath.odp.requests import Encodable, GetFamily, encode_request
 from actors.datapath.odp.upcalls import Upcall, decode_upcall
 from tests.datapath.conformance.waiting import PATIENCE

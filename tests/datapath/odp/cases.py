@@ -35,10 +35,8 @@ from actors.datapath.odp.replies import (
     Reply,
     VportInfo,
     VportStats,
-    encode_ack,
-    encode_done,
-    encode_reply,
 )
+from actors.datapath.odp.reply_encoding import encode_ack, encode_done, encode_reply
 from actors.datapath.odp.requests import (
     DeleteDatapath,
     DeleteFlow,

@@ -7,13 +7,9 @@ import pytest
 from actors.datapath.odp import constants as c
 from actors.datapath.odp.errors import OdpError
 from actors.datapath.odp.messages import Families
-from actors.datapath.odp.replies import (
-    FlowInfo,
-    Notification,
-    VportInfo,
-    decode_replies,
-    encode_reply,
-)
+from actors.datapath.odp.replies import FlowInfo, Notification, VportInfo
+from actors.datapath.odp.reply_decoding import decode_replies
+from actors.datapath.odp.reply_encoding import encode_reply
 from actors.datapath.odp.upcalls import Upcall, decode_upcall, encode_upcall
 from tests.datapath.odp import cases
 

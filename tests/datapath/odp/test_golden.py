@@ -9,7 +9,7 @@ from actors.datapath.odp.actions import decode_actions, encode_actions
 from actors.datapath.odp.errors import OdpError
 from actors.datapath.odp.key import decode_key, encode_key
 from actors.datapath.odp.read_requests import decode_request
-from actors.datapath.odp.replies import decode_replies
+from actors.datapath.odp.reply_decoding import decode_replies
 from actors.datapath.odp.requests import Malformed, encode_request
 from actors.datapath.odp.upcalls import Upcall, decode_upcall, encode_upcall
 from tests.datapath.odp import cases

@@ -13,7 +13,7 @@ from actors.datapath.odp.errors import OdpError
 from actors.datapath.odp.key import decode_key, encode_key
 from actors.datapath.odp.mask import mask_for, masked
 from actors.datapath.odp.read_requests import decode_request
-from actors.datapath.odp.replies import decode_replies
+from actors.datapath.odp.reply_decoding import decode_replies
 from actors.datapath.odp.requests import (
     GetFamily,
     NewFlow,

@@ -21,7 +21,8 @@ from actors.datapath.odp.actions import (
 )
 from actors.datapath.odp.key import encode_key
 from actors.datapath.odp.mask import mask_for
-from actors.datapath.odp.replies import NetlinkRefused, decode_replies
+from actors.datapath.odp.replies import NetlinkRefused
+from actors.datapath.odp.reply_decoding import decode_replies
 from actors.datapath.odp.requests import (
     DeleteFlow,
     Encodable,
