@@ -170,6 +170,7 @@ def _named_flow(kind: type[GetFlow | DeleteFlow]) -> "_Decoder":
         _ufid(a),
         a.get(c.OVS_FLOW_ATTR_KEY),
         _number(a, c.OVS_FLOW_ATTR_UFID_FLAGS) or 0,
+        c.OVS_FLOW_ATTR_PROBE in a,
     )
 
 
@@ -180,6 +181,7 @@ def _new_flow(dp_ifindex: int, a: _Attributes) -> RequestBody:
         _required(a, c.OVS_FLOW_ATTR_ACTIONS),
         a.get(c.OVS_FLOW_ATTR_MASK),
         _ufid(a),
+        c.OVS_FLOW_ATTR_PROBE in a,
     )
 
 

@@ -86,6 +86,8 @@ class NewFlow(Struct, frozen=True, tag_field="kind", tag="new_flow"):
     actions: bytes
     mask: bytes | None = None
     ufid: bytes | None = None
+    probe: bool = False
+    """Whether it is to find out what is understood: a refusal is not logged."""
 
 
 class SetFlow(Struct, frozen=True, tag_field="kind", tag="set_flow"):
@@ -106,6 +108,7 @@ class GetFlow(Struct, frozen=True, tag_field="kind", tag="get_flow"):
     ufid: bytes | None = None
     raw_key: bytes | None = None
     ufid_flags: int = 0
+    probe: bool = False
 
 
 class DeleteFlow(Struct, frozen=True, tag_field="kind", tag="delete_flow"):
@@ -115,6 +118,7 @@ class DeleteFlow(Struct, frozen=True, tag_field="kind", tag="delete_flow"):
     ufid: bytes | None = None
     raw_key: bytes | None = None
     ufid_flags: int = 0
+    probe: bool = False
 
 
 class ExecutePacket(Struct, frozen=True, tag_field="kind", tag="execute_packet"):

@@ -161,11 +161,16 @@ def _attributes(body: RequestBody) -> bytes:
             ]
             if isinstance(body, SetFlow) and body.clear:
                 parts.append(attribute(c.OVS_FLOW_ATTR_CLEAR, b""))
-        case GetFlow(_, ufid, raw_key, ufid_flags) | DeleteFlow(_, ufid, raw_key, ufid_flags):
+            if isinstance(body, NewFlow):
+                parts.append(_probe_attribute(probe=body.probe))
+        case GetFlow(_, ufid, raw_key, ufid_flags, probe) | DeleteFlow(
+            _, ufid, raw_key, ufid_flags, probe
+        ):
             parts = [
                 _ufid_attribute(ufid),
                 _optional(c.OVS_FLOW_ATTR_KEY, raw_key),
                 u32(c.OVS_FLOW_ATTR_UFID_FLAGS, ufid_flags) if ufid_flags else b"",
+                _probe_attribute(probe=probe),
             ]
         case ExecutePacket():
             # The kernel reads the frame last, and so do those who copy its order.
@@ -213,3 +218,7 @@ def _ufid_attribute(ufid: bytes | None) -> bytes:
     if not 1 <= len(ufid) <= c.UFID_LENGTH:
         raise OdpError(f"a ufid has {len(ufid)} bytes")
     return attribute(c.OVS_FLOW_ATTR_UFID, ufid)
+
+
+def _probe_attribute(*, probe: bool) -> bytes:
+    return attribute(c.OVS_FLOW_ATTR_PROBE, b"") if probe else b""

@@ -10,7 +10,13 @@ import logging
 from typing import Final
 
 from actors.datapath.odp import constants as odp
-from actors.datapath.odp.replies import DatapathInfo, DatapathStats, VportInfo, VportStats
+from actors.datapath.odp.replies import (
+    DatapathInfo,
+    DatapathStats,
+    MegaflowStats,
+    VportInfo,
+    VportStats,
+)
 from actors.datapath.odp.requests import (
     DeleteDatapath,
     DeleteVport,
@@ -204,7 +210,8 @@ class PortRequests:
 
 def describe_datapath(seq: int, cmd: int, datapath: Datapath) -> DatapathInfo:
     """Return what a reply says of a datapath."""
-    stats = DatapathStats(datapath.hits, datapath.missed, datapath.lost, len(datapath.table))
+    table = datapath.table
+    stats = DatapathStats(datapath.hits, datapath.missed, datapath.lost, len(table))
     return DatapathInfo(
         seq=seq,
         cmd=cmd,
@@ -212,6 +219,7 @@ def describe_datapath(seq: int, cmd: int, datapath: Datapath) -> DatapathInfo:
         name=datapath.name,
         stats=stats,
         user_features=datapath.user_features,
+        megaflows=MegaflowStats(table.mask_hits, table.masks, table.cache_hits),
     )
 
 

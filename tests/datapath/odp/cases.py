@@ -287,6 +287,16 @@ REQUESTS: Final[dict[str, tuple[Encodable, int, str]]] = {
         ("34000000 2200 0900 07000000 09000000 02 01 0000 03000000"
         f"14000900 {UFID.hex()} 08000a00 07000000"),
     ),
+    "new flow, to probe": (
+        NewFlow(3, EMPTY_MASK, b"", probe=True), 0x400,
+        ("2c000000 2200 0104 07000000 09000000 01 01 0000 03000000"
+        f"0c000100 {EMPTY_MASK.hex()} 04000200 04000800"),
+    ),
+    "get flow, to probe": (
+        GetFlow(3, UFID, ufid_flags=7, probe=True), 0,
+        ("38000000 2200 0100 07000000 09000000 03 01 0000 03000000"
+        f"14000900 {UFID.hex()} 08000a00 07000000 04000800"),
+    ),
     "flush flows": (
         DeleteFlow(3), 0, "18000000 2200 0100 07000000 09000000 02 01 0000 03000000",
     ),
