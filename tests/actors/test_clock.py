@@ -5,7 +5,9 @@ from actors.lane import Lane
 from actors.lane_actor import LaneActor
 from actors.messages.time import ClockTicked, Tick, WakeMe
 from actors.values import ActorName, Nanoseconds
-from tests.network import HostEnd, Network, Tape
+from tests.network import Network
+from tests.network_host import HostEnd
+from tests.tape import Tape
 
 CLOCK, ME, YOU = ActorName("clock"), ActorName("me"), ActorName("you")
 

@@ -20,7 +20,7 @@ from actors.messages.stored import Input
 from actors.messages.time import ClockTicked
 from actors.supervision import Escalate, RestartLimits, RestartPolicy, Resume, StartAfresh
 from actors.values import SECOND, ActorName, Nanoseconds
-from tests.network import Tape
+from tests.tape import Tape
 
 A, B = ActorName("a"), ActorName("b")
 

@@ -14,7 +14,8 @@ from actors.datapath.soft.families import FAMILIES
 from actors.messages.netlink import DatapathGone, NetlinkReplied, NetlinkSendFailed
 from actors.messages.stored import Output
 from actors.values import ActorName
-from tests.network import HostEnd, Network
+from tests.network import Network
+from tests.network_host import HostEnd
 from tests.wire import ether, udp
 
 TOPOLOGY = """

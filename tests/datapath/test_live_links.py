@@ -5,7 +5,8 @@ from typing import Any
 from actors.messages.topology import Link, LinksChanged, LinksChanged1
 from actors.state.tables import ACTIVE_TABLE
 from actors.values import ActorName
-from tests.network import HostEnd, Network
+from tests.network import Network
+from tests.network_host import HostEnd
 from tests.wire import announce, ether
 
 TOPOLOGY = """

@@ -26,7 +26,8 @@ from actors.packets.flow_key import TunnelKey
 from actors.tunnel_key import egress_port_key
 from actors.values import ActorName, parse_ip
 from tests.devices.soundness_frames import TOPOLOGIES, Fields, random_packet, relatives, warm_up
-from tests.network import HostEnd, Network
+from tests.network import Network
+from tests.network_host import HostEnd
 
 matched = dict.fromkeys(range(len(TOPOLOGIES)), 0)
 """How many pairs each topology gave."""
