@@ -1,10 +1,7 @@
 """A router between three links of two hosts, with routes of every kind."""
 
 from tests.network import Network
-from tests.wire import (
-    udp,
-    who_has,
-)
+from tests.wire import udp, who_has
 
 TOPOLOGY = """
 ayatori: 1
@@ -27,8 +24,11 @@ routers:
 A, B, C = "02:00:00:00:00:0a", "02:00:00:00:00:0b", "02:00:00:00:00:0c"
 RA, RB, RC = "02:00:00:00:ff:01", "02:00:00:00:ff:02", "02:00:00:00:ff:03"
 AB = udp(A, RA, "10.0.1.11", "10.0.2.11")
-HOSTS = {"a": (A, "10.0.1.11", "10.0.1.1"), "b": (B, "10.0.2.11", "10.0.2.1")}
-HOSTS["c"] = (C, "10.0.3.11", "10.0.3.1")
+HOSTS = {
+    "a": (A, "10.0.1.11", "10.0.1.1"),
+    "b": (B, "10.0.2.11", "10.0.2.1"),
+    "c": (C, "10.0.3.11", "10.0.3.1"),
+}
 
 
 def fresh() -> Network:

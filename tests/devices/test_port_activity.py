@@ -2,7 +2,7 @@
 
 from actors.state.tables import ACTIVE_TABLE
 from actors.values import stable_id
-from tests.devices.test_router import AB, HOSTS, RA, TOPOLOGY, A, known, sent_to, way_of
+from tests.devices.edge_router import AB, HOSTS, RA, TOPOLOGY, A, known, sent_to, way_of
 from tests.network import Network, router
 from tests.wire import announce, as_arp, icmp_of, is_arp_request, udp, who_has
 

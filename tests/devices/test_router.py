@@ -2,19 +2,7 @@
 
 from actors.packets.ipv4 import header_checksum_ok
 from actors.values import parse_mac
-from tests.devices.edge_router import (
-    AB,
-    RA,
-    RB,
-    RC,
-    TOPOLOGY,
-    A,
-    B,
-    C,
-    known,
-    sent_to,
-    way_of,
-)
+from tests.devices.edge_router import AB, RA, RB, RC, TOPOLOGY, A, B, C, known, sent_to, way_of
 from tests.network import Network
 from tests.wire import (
     addresses_of,

@@ -2,14 +2,7 @@
 
 from tests.devices.edge_router import AB, HOSTS, RA, RB, TOPOLOGY, A, B, known, sent_to, way_of
 from tests.network import Network
-from tests.wire import (
-    as_arp,
-    icmp_of,
-    icmp_unreachable,
-    is_arp_request,
-    ping,
-    who_has,
-)
+from tests.wire import as_arp, icmp_of, icmp_unreachable, is_arp_request, ping, who_has
 
 
 def test_exterior_port_announces_its_address_when_it_is_plugged() -> None:

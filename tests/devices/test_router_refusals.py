@@ -2,27 +2,9 @@
 
 from actors.packets.ipv4 import header_checksum_ok
 from actors.values import parse_mac
-from tests.devices.edge_router import (
-    AB,
-    HOSTS,
-    RA,
-    RB,
-    RC,
-    A,
-    known,
-    sent_to,
-)
+from tests.devices.edge_router import AB, HOSTS, RA, RB, RC, A, known, sent_to
 from tests.network import router
-from tests.wire import (
-    addresses_of,
-    ether,
-    icmp_of,
-    icmp_unreachable,
-    ipv4,
-    ping,
-    tcp,
-    udp,
-)
+from tests.wire import addresses_of, ether, icmp_of, icmp_unreachable, ipv4, ping, tcp, udp
 
 
 def test_blackhole_is_silent() -> None:
