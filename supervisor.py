@@ -29,7 +29,7 @@ import msgspec
 import structlog
 
 from actors.composition import actor_factory
-from actors.datapath.handshake import DatapathUnavailableError
+from actors.datapath.dialogue import DatapathUnavailableError
 from actors.edge.agent_edge import AgentEdge
 from actors.edge.config import AgentConfig
 from actors.edge.control import ControlServer, check_control
@@ -136,8 +136,9 @@ class Agent:
         self.journal = JournalWriter(config.journal_settings(), run)
         self.datapath = DatapathChoice(config.datapath)
         self.link = DatapathLink(
-            self.clock, self.datapath.open, upcalls_by_cpu=config.upcalls == "cpu"
-        )
+            self.clock, self.datapath.open, self.datapath.fall_back,
+            upcalls_by_cpu=config.upcalls == "cpu",
+        )  # fmt: skip
         self.edge = AgentEdge(self.link, self._settled, self._stopped.set)
         factory = actor_factory(self.host, self.link.requests)
         self.lane = Lane("main", factory, self.journal, self.edge)
@@ -199,6 +200,8 @@ class Agent:
             if self.store.refused is not None:
                 log.critical("the host id is another's", reason=str(self.store.refused))
                 return EXIT_CONFLICT
+            if self.link.lacking is not None:
+                return EXIT_FAILED
             try:
                 self._check_lane(now)
                 self._check_datapath(now)
@@ -218,7 +221,7 @@ class Agent:
 
     def _wind_up(self, status: int) -> int:
         self.notifier.send("STOPPING=1")
-        in_order = status in {0, EXIT_CONFLICT}
+        in_order = status in {0, EXIT_CONFLICT, EXIT_FAILED}
         keep = self._keeps_flows()
         if in_order and self.lane_thread.alive:
             self.lane.submit(OPERATOR, StopRequested(self.clock(), keep))
@@ -323,6 +326,7 @@ class Agent:
             "version": program_version(),
             "ready": self.ready.is_set(),
             "datapath": self.datapath.kind,
+            "datapath_features": self.link.features,
             "store": self.config.store,
             "store_link": self.store.status(),
             "uptime": round((self.clock() - self.started) / 1e9, 3),
@@ -378,7 +382,8 @@ def run_agent(config: AgentConfig) -> int:
     """Run an agent with this configuration; return its exit status.
 
     Raises StoreError if the store's URL is wrong or its file is no store (servers are waited for),
-    OwnerTaken if another agent has the host's id, ControlTakenError, JournalError.
+    OwnerTaken if another agent has the host's id, MissingFeatureError if the datapath lacks what
+    agents need, ControlTakenError, JournalError.
     """
     check_store(config.store_url())
     check_control(config.control)
@@ -386,6 +391,7 @@ def run_agent(config: AgentConfig) -> int:
     Path(config.control).parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     agent = Agent(config)
     status = agent.run()
-    if agent.store.refused is not None:
-        raise agent.store.refused
+    refused = agent.store.refused or agent.link.lacking
+    if refused is not None:
+        raise refused
     return status

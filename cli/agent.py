@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from actors.datapath.handshake import DatapathUnavailableError
+from actors.datapath.dialogue import DatapathUnavailableError
 from actors.datapath.kernel_channel import DatapathBusyError
 from actors.edge.config import ConfigError, load_config
 from actors.edge.control import ControlTakenError

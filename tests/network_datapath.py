@@ -146,7 +146,7 @@ class MemoryDatapath:
         """All datagrams sent so far."""
 
     def connect(self, at: Nanoseconds) -> DatapathConnected:
-        return shake_hands(self, at)
+        return shake_hands(self, at).connected
 
     def send(self, requests: bytes | bytearray | memoryview) -> int:
         if self.refuse_with:

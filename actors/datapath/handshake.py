@@ -1,21 +1,25 @@
 """Handshake: what an agent says to a datapath before anything else, waiting for each answer.
 
 Resolves the generic netlink families by name, and creates the datapath, or takes over the one
-that an earlier agent left: its ports and flows work on meanwhile. Agrees on features.
+that an earlier agent left: its ports and flows work on meanwhile. Finds out what the datapath
+offers (features.py), and refuses one that lacks what the agent cannot do without.
 """
 
 import os
+from collections.abc import Callable
 from typing import Final
 
+from msgspec import Struct
+from msgspec.structs import replace
+
 from actors.datapath.channel import DatapathChannel
+from actors.datapath.dialogue import DatapathUnavailableError, Dialogue
+from actors.datapath.features import Features, FlowProbe, MissingFeatureError, require
 from actors.datapath.odp import constants as c
-from actors.datapath.odp.errors import OdpError
 from actors.datapath.odp.messages import Families
 from actors.datapath.odp.replies import DatapathInfo, FamilyInfo, NetlinkRefused, Reply
-from actors.datapath.odp.reply_decoding import decode_replies
 from actors.datapath.odp.requests import (
     DeleteDatapath,
-    Encodable,
     GetFamily,
     NewDatapath,
     SetDatapath,
@@ -30,23 +34,25 @@ NOBODY: Final = 0
 _GONE: Final = frozenset({2, 19})
 _NOT_OFFERED: Final = frozenset({22, 95})
 """EINVAL and EOPNOTSUPP: how kernels refuse a feature that they do not know."""
-_MOST_REPLIES: Final = 1_000
-"""Replies to somebody else's requests that are passed over while waiting for ours."""
 
 
-class DatapathUnavailableError(Exception):
-    """The datapath cannot be set up; the message says what it refused."""
+class Agreement(Struct, frozen=True):
+    """What came of a handshake: what the lane has to know, and what the datapath offers."""
+
+    connected: DatapathConnected
+    features: Features
 
 
 def shake_hands(
     channel: DatapathChannel, at: Nanoseconds, *, upcalls_by_cpu: bool = False
-) -> DatapathConnected:
-    """Set the datapath up; return what the lane has to know of it.
+) -> Agreement:
+    """Set the datapath up and find out what it offers.
 
     `upcalls_by_cpu` asks for one upcall socket for each CPU instead of one for each port, and gets
-    it where the kernel offers that (Linux 5.15). Raises DatapathUnavailableError.
+    it where the kernel offers that (Linux 5.15). Raises DatapathUnavailableError; of its kind
+    MissingFeatureError, with no datapath left behind that was not there before.
     """
-    dialogue = _Dialogue(channel)
+    dialogue = _Handshake(channel)
     families = tuple(dialogue.family(name) for name in c.OVS_FAMILIES)
     datapath, vport, flow, packet = (family.id for family in families)
     dialogue.families = Families(datapath=datapath, vport=vport, flow=flow, packet=packet)
@@ -54,18 +60,30 @@ def shake_hands(
         for name, group in family.groups:
             if name == family.name:
                 channel.listen(group)
-    index, inherited = dialogue.datapath()
+    info, inherited = dialogue.datapath()
+    index = info.dp_ifindex
+    try:
+        features = dialogue.features(info)
+        require(features)
+    except MissingFeatureError:
+        if not inherited:
+            dialogue.ask(DeleteDatapath(index), c.NLM_F_ACK)
+        raise
     upcall_pid = channel.upcall_pid
-    if upcalls_by_cpu and not upcall_pid:
-        upcall_pid = dialogue.dispatch_by_cpu()
-    return DatapathConnected(
+    if upcall_pid:
+        features = replace(features, upcalls="shared")
+    elif upcalls_by_cpu:
+        upcall_pid = dialogue.dispatch_by_cpu(features)
+        features = replace(features, upcalls="cpu" if upcall_pid else "port")
+    connected = DatapathConnected(
         at, datapath, vport, flow, packet, index, channel.reply_pid, upcall_pid, inherited
     )
+    return Agreement(connected, features)
 
 
 def has_openvswitch(channel: DatapathChannel) -> bool:
     """Tell whether the far end knows the protocol. Raises DatapathUnavailableError."""
-    return _Dialogue(channel).knows(c.OVS_DATAPATH_FAMILY)
+    return _Handshake(channel).knows(c.OVS_DATAPATH_FAMILY)
 
 
 def deletion(connected: DatapathConnected) -> bytes:
@@ -74,17 +92,12 @@ def deletion(connected: DatapathConnected) -> bytes:
     return encode_request(DeleteDatapath(name=DATAPATH_NAME), families=families, seq=0, pid=0)
 
 
-class _Dialogue:
-    """Requests one after the other. Their numbers lie above those that the broker gives out."""
-
-    def __init__(self, channel: DatapathChannel) -> None:
-        self._channel = channel
-        self._sequence = 0x3FFF0000
-        self.families = Families(0, 0, 0, 0)
+class _Handshake(Dialogue):
+    """The requests of the handshake."""
 
     def family(self, name: str) -> FamilyInfo:
         """Return a generic netlink family and its groups."""
-        reply = self._ask(GetFamily(name))
+        reply = self.ask(GetFamily(name))
         if not isinstance(reply, FamilyInfo):
             raise DatapathUnavailableError(
                 f"this kernel has no {name}: its openvswitch module is missing"
@@ -93,16 +106,16 @@ class _Dialogue:
 
     def knows(self, name: str) -> bool:
         """Tell whether there is such a family."""
-        return isinstance(self._ask(GetFamily(name)), FamilyInfo)
+        return isinstance(self.ask(GetFamily(name)), FamilyInfo)
 
-    def datapath(self) -> tuple[int, bool]:
-        """Create the datapath; return its ifindex, and whether it was there already."""
-        body = NewDatapath(DATAPATH_NAME, NOBODY, c.OVS_DP_F_UNALIGNED)
-        reply = self._ask(body, c.NLM_F_ECHO)
+    def datapath(self) -> tuple[DatapathInfo, bool]:
+        """Create the datapath; return what it says, and whether it was there already."""
+        reply = self._with_best_features(
+            lambda features: NewDatapath(DATAPATH_NAME, NOBODY, features)
+        )
         inherited = isinstance(reply, NetlinkRefused) and reply.errno == EEXIST
         if inherited:
-            body_again = SetDatapath(DATAPATH_NAME, c.OVS_DP_F_UNALIGNED)
-            reply = self._ask(body_again, c.NLM_F_ECHO)
+            reply = self._with_best_features(lambda features: SetDatapath(DATAPATH_NAME, features))
             if isinstance(reply, NetlinkRefused) and reply.errno in _GONE:
                 raise DatapathUnavailableError(
                     f"no datapath: another kind of interface is called {DATAPATH_NAME}"
@@ -111,38 +124,35 @@ class _Dialogue:
             raise DatapathUnavailableError(f"no datapath: {os.strerror(reply.errno)}")
         if not isinstance(reply, DatapathInfo):
             raise DatapathUnavailableError(f"no datapath: {reply}")
-        return reply.dp_ifindex, inherited
+        return reply, inherited
 
-    def dispatch_by_cpu(self) -> int:
-        """Have upcalls sent by CPU; return a port id for vports to name, 0 if it is not offered."""
-        pids = tuple(self._channel.open_upcalls() for _ in range(os.cpu_count() or 1))
-        features = c.OVS_DP_F_UNALIGNED | c.OVS_DP_F_DISPATCH_UPCALL_PER_CPU
-        reply = self._ask(SetDatapath(DATAPATH_NAME, features, pids), c.NLM_F_ECHO)
-        if isinstance(reply, NetlinkRefused):
-            for pid in pids:
-                self._channel.close_upcalls(pid)
-            if reply.errno in _NOT_OFFERED:
-                return 0
-            raise DatapathUnavailableError(f"no upcalls by CPU: {os.strerror(reply.errno)}")
-        return pids[0]
+    def _with_best_features(self, body: Callable[[int], NewDatapath | SetDatapath]) -> Reply:
+        reply = self.ask(body(c.OVS_DP_F_UNALIGNED), c.NLM_F_ECHO)
+        if isinstance(reply, NetlinkRefused) and reply.errno in _NOT_OFFERED:
+            reply = self.ask(body(0), c.NLM_F_ECHO)
+        return reply
 
-    def _ask(self, body: Encodable, flags: int = 0) -> Reply:
-        self._sequence += 1
-        message = encode_request(
-            body, families=self.families, seq=self._sequence, pid=0, flags=flags
+    def features(self, info: DatapathInfo) -> Features:
+        """Find out what the datapath offers."""
+        probe = FlowProbe(self, info.dp_ifindex)
+        return Features(
+            megaflows=info.megaflows is not None,
+            ufids=probe.ufids(),
+            masked_rewrites=probe.masked_rewrites(),
+            unaligned=bool(info.user_features & c.OVS_DP_F_UNALIGNED),
         )
-        error = self._channel.send(message)
-        if error:
-            raise DatapathUnavailableError(f"the datapath takes no requests: {os.strerror(error)}")
-        for _ in range(_MOST_REPLIES):
-            datagram = self._channel.receive_reply()
-            if not datagram:
-                raise DatapathUnavailableError("the datapath ended")
-            try:
-                replies = decode_replies(datagram, self.families, self._channel.reply_pid)
-            except OdpError as malformed:
-                raise DatapathUnavailableError(f"the datapath answers {malformed}") from malformed
-            for reply in replies:
-                if reply.seq == self._sequence:
-                    return reply
-        raise DatapathUnavailableError("the datapath does not answer")
+
+    def dispatch_by_cpu(self, features: Features) -> int:
+        """Have upcalls sent by CPU; return a port id for vports to name, 0 if it is not offered."""
+        channel = self.channel
+        pids = tuple(channel.open_upcalls() for _ in range(os.cpu_count() or 1))
+        wanted = c.OVS_DP_F_DISPATCH_UPCALL_PER_CPU
+        wanted |= c.OVS_DP_F_UNALIGNED if features.unaligned else 0
+        reply = self.ask(SetDatapath(DATAPATH_NAME, wanted, pids), c.NLM_F_ECHO)
+        if isinstance(reply, DatapathInfo) and reply.user_features & wanted == wanted:
+            return pids[0]
+        for pid in pids:
+            channel.close_upcalls(pid)
+        if isinstance(reply, NetlinkRefused) and reply.errno not in _NOT_OFFERED:
+            raise DatapathUnavailableError(f"no upcalls by CPU: {os.strerror(reply.errno)}")
+        return 0

@@ -9,7 +9,9 @@ from collections.abc import Callable
 import structlog
 
 from actors.datapath.channel import DatapathChannel
-from actors.datapath.handshake import DatapathUnavailableError, deletion, shake_hands
+from actors.datapath.dialogue import DatapathUnavailableError
+from actors.datapath.features import Features, MissingFeatureError
+from actors.datapath.handshake import deletion, shake_hands
 from actors.datapath.request_buffer import RequestBuffer
 from actors.edge.datapath_readers import ReplyReader, UpcallReader
 from actors.edge.steady_clock import SteadyClock
@@ -39,12 +41,19 @@ class DatapathLink:
         self,
         clock: SteadyClock,
         open_channel: Callable[[], DatapathChannel],
+        fall_back: Callable[[MissingFeatureError], bool] = lambda _: False,
         *,
         upcalls_by_cpu: bool = False,
     ) -> None:
+        """`fall_back` hears what the first datapath lacks, and has another one opened or not."""
         self._clock = clock
         self._upcalls_by_cpu = upcalls_by_cpu
         self._connected: DatapathConnected | None = None
+        self.features: Features | None = None
+        """What was agreed on with the datapath; None before there was one."""
+        self.lacking: MissingFeatureError | None = None
+        """Why no datapath that may be had will do."""
+        self._fall_back = fall_back
         self._open_channel = open_channel
         self._channel: DatapathChannel | None = None
         self._lane: Lane | None = None
@@ -63,21 +72,30 @@ class DatapathLink:
     def connect(self) -> None:
         """Open a channel, set a fresh datapath up, start reading.
 
-        Raises OSError, DatapathUnavailableError. Call it from the process's main thread, with
-        whose life a soft datapath's is tied up.
+        Raises OSError, DatapathUnavailableError; of its kind MissingFeatureError, if the datapath
+        is not good enough. Call it from the process's main thread, with whose life a soft
+        datapath's is tied up.
         """
         lane = self._lane
         assert lane is not None  # noqa: S101 - attach comes first
         channel = self._open_channel()
         try:
-            connected = shake_hands(channel, self._clock(), upcalls_by_cpu=self._upcalls_by_cpu)
+            agreement = shake_hands(channel, self._clock(), upcalls_by_cpu=self._upcalls_by_cpu)
+        except MissingFeatureError as error:
+            channel.release()
+            if self.features is None and self._fall_back(error):
+                self.connect()
+                return
+            self.lacking = error
+            raise
         except BaseException:
             channel.release()
             raise
         self._channel = channel
-        self._connected = connected
+        self._connected = agreement.connected
+        self.features = agreement.features
         self._gone = False
-        lane.submit(NETLINK_BROKER, connected)
+        lane.submit(NETLINK_BROKER, agreement.connected)
         self._upcalls = UpcallReader(lane, self._clock, channel)
         self._replies = ReplyReader(lane, self._clock, channel)
         self._upcalls.start()

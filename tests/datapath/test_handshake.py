@@ -4,7 +4,8 @@ import errno
 
 import pytest
 
-from actors.datapath.handshake import DatapathUnavailableError, shake_hands
+from actors.datapath.dialogue import DatapathUnavailableError
+from actors.datapath.handshake import Agreement, shake_hands
 from actors.datapath.odp import constants as c
 from actors.datapath.odp.read_requests import decode_request
 from actors.datapath.odp.replies import DatapathInfo
@@ -29,6 +30,8 @@ class PerPort(MemoryDatapath):
         self._opened = 1000
         self.open: list[int] = []
         self.told: tuple[int, ...] = ()
+        self.ignored = 0
+        """Features that it takes no notice of, and does not say that it has."""
 
     def open_upcalls(self) -> int:
         self._opened += 1
@@ -47,29 +50,43 @@ class PerPort(MemoryDatapath):
             self.replies.append(encode_ack(request.header, AGENT_PID, self._by_cpu))
             return 0
         self.told = body.per_cpu_pids
-        info = DatapathInfo(request.header.seq, c.OVS_DP_CMD_SET, 1, body.name)
+        features = body.user_features & ~self.ignored
+        info = DatapathInfo(
+            request.header.seq, c.OVS_DP_CMD_SET, 1, body.name, user_features=features
+        )
         self.replies.append(encode_reply(info, families=FAMILIES, pid=AGENT_PID))
         return 0
 
 
+def _assert_by_port(channel: PerPort, agreement: Agreement) -> None:
+    assert agreement.connected.upcall_pid == 0
+    assert agreement.features.upcalls == "port"
+    assert not channel.open
+
+
 def test_upcalls_go_by_cpu_where_that_is_offered() -> None:
     channel = PerPort(refuse_with=0)
-    connected = shake_hands(channel, AT, upcalls_by_cpu=True)
+    agreement = shake_hands(channel, AT, upcalls_by_cpu=True)
     assert channel.told == tuple(channel.open)
-    assert connected.upcall_pid == channel.open[0]
+    assert agreement.connected.upcall_pid == channel.open[0]
+    assert agreement.features.upcalls == "cpu"
 
 
 @pytest.mark.parametrize("error", [errno.EINVAL, errno.EOPNOTSUPP])
 def test_upcalls_go_by_port_where_dispatch_by_cpu_is_not_offered(error: int) -> None:
     channel = PerPort(refuse_with=error)
-    assert shake_hands(channel, AT, upcalls_by_cpu=True).upcall_pid == 0
-    assert not channel.open
+    _assert_by_port(channel, shake_hands(channel, AT, upcalls_by_cpu=True))
 
 
 def test_the_soft_datapath_refuses_dispatch_by_cpu_as_an_old_kernel_does() -> None:
     channel = PerPort()
-    assert shake_hands(channel, AT, upcalls_by_cpu=True).upcall_pid == 0
-    assert not channel.open
+    _assert_by_port(channel, shake_hands(channel, AT, upcalls_by_cpu=True))
+
+
+def test_upcalls_go_by_port_where_dispatch_by_cpu_is_ignored() -> None:
+    channel = PerPort(refuse_with=0)
+    channel.ignored = c.OVS_DP_F_DISPATCH_UPCALL_PER_CPU
+    _assert_by_port(channel, shake_hands(channel, AT, upcalls_by_cpu=True))
 
 
 def test_upcalls_by_cpu_that_fail_for_another_reason_are_an_error() -> None:
@@ -81,14 +98,13 @@ def test_upcalls_by_cpu_that_fail_for_another_reason_are_an_error() -> None:
 
 def test_nobody_asks_for_dispatch_by_cpu_unless_told() -> None:
     channel = PerPort(refuse_with=errno.ENOMEM)
-    assert shake_hands(channel, AT).upcall_pid == 0
-    assert not channel.open
+    _assert_by_port(channel, shake_hands(channel, AT))
 
 
 def test_a_datapath_that_is_there_is_taken_over() -> None:
     channel = PerPort()
-    first = shake_hands(channel, AT)
-    again = shake_hands(channel, AT)
+    first = shake_hands(channel, AT).connected
+    again = shake_hands(channel, AT).connected
     assert not first.inherited
     assert again.inherited
     assert again.datapath_index == first.datapath_index
