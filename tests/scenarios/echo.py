@@ -133,6 +133,7 @@ class RunningPing:
         self.answers: dict[int, Answer] = {}
         """By sequence number, the first answer to each request."""
         self.sent = 0
+        self._going_on = False
         self._echo = Echo(machine, to)
         self._interval = interval
         self._stop = threading.Event()
@@ -162,6 +163,7 @@ class RunningPing:
 
     def goes_on(self, count: int = 5) -> int:
         """Wait until `count` requests sent from now on were replied to; return the first's number."""
+        self._going_on = True
         mark = self.sent
 
         def replies() -> list[int]:
@@ -172,6 +174,7 @@ class RunningPing:
 
     def fails(self, count: int = 5) -> None:
         """Wait until `count` requests in a row, sent from now on, were not replied to."""
+        self._going_on = False
         mark = self.sent
 
         def silent() -> bool:
@@ -196,12 +199,20 @@ class RunningPing:
         return [number for number in range(first, self.sent + 1) if not self.replied(number)]
 
     def stop(self) -> None:
-        """Send no more, and wait for the last request's answer."""
+        """Send no more; wait for the last request's answer if this was seen to go on."""
         self._stop.set()
         self._thread.join()
-        if self.sent and not self.replied(self.sent):
-            self._gather(1.0)
+        if self._going_on:
+            self._await_last()
         self._echo.close()
+
+    def _await_last(self) -> None:
+        """Take answers until the last request has its own: what came before is then lost."""
+        deadline = time.monotonic() + PATIENCE
+        while self.sent not in self.answers and (left := deadline - time.monotonic()) > 0:
+            answer = self._echo.receive(left)
+            if answer is not None:
+                self.answers.setdefault(answer.sequence, answer)
 
 
 @contextmanager

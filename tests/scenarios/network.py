@@ -9,6 +9,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from cli.inspection import gather
+from cli.inspection.agent_socket import AgentSocket
 from cli.lab import leftovers
 from tests.lab.machine import snapshot
 from tests.lab.runner import ROOT, LabRunner
@@ -53,9 +55,10 @@ class Network(LabRunner):
     def unheard(self, talk: Callable[[], None], *hosts: str) -> bool:
         """Tell whether machines can `talk` while their hosts' agents simulate nothing.
 
-        Tried a few times: the machines' kernels also speak unasked (ARP, IPv6 housekeeping).
+        Tried a few times: the machines' kernels also speak unasked (ARP, IPv6 housekeeping). So
+        the agents are asked at once, and not by commands, which take their time to start.
         """
-        for _ in range(5):
+        for _ in range(10):
             before = [self.simulated(host) for host in hosts]
             talk()
             if [self.simulated(host) for host in hosts] == before:
@@ -64,8 +67,8 @@ class Network(LabRunner):
 
     def simulated(self, host: str) -> int:
         """Return how many packets' ways a host has worked out since its agent began."""
-        count: int = self.stats(host)["simulated"]
-        return count
+        (control,) = self.state_dir.glob(f"labs/*/hosts/{host}/control")
+        return gather.workflow(AgentSocket(host, control)).simulated
 
     def _read(self, what: str, host: str) -> dict[str, Any]:
         found: dict[str, Any] = json.loads(self.run(what, host, "--json").stdout)
