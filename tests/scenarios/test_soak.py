@@ -31,8 +31,10 @@ DOCUMENT = (
     .replace('\n      db: {address: 10.0.2.1/24, mac: "02:00:00:00:02:01"}\n', TWO_WAYS)
     .replace("address: 10.0.2.12/24", "address: [10.0.2.12/24, 10.0.2.13/24, 10.9.0.1/32]")
 )
-SECONDS = 12
 MOST_FLOWS = 400
+ECHOES = 12 * MOST_FLOWS
+SECONDS = 150
+"""For so many echoes, however busy the machine is; they take some twelve."""
 SEGMENT = 1 << 18
 KEPT = 200
 BATCH = 16
@@ -67,8 +69,7 @@ def test_an_agent_lives_through_thousands_of_short_flows(
     before = {host: network.agent_pid(host) for host in ("h1", "h2")}
     with pinging(network.machine("web2"), "10.0.1.11") as ping:
         ping.goes_on()
-        echoed = short_flows(network.machine("web1"), network.machine("db2"), "10.9.0.1")
-        assert echoed > 10 * MOST_FLOWS
+        short_flows(network.machine("web1"), network.machine("db2"), "10.9.0.1")
         for host in ("h1", "h2"):
             assert len(network.flows(host)) <= MOST_FLOWS
         ping.goes_on()
@@ -78,8 +79,8 @@ def test_an_agent_lives_through_thousands_of_short_flows(
     assert reaches(network.machine("web1"), "10.0.2.12")
 
 
-def short_flows(client: Machine, server: Machine, address: str) -> int:
-    """Send datagrams of ever new flows for a while; return how many came back."""
+def short_flows(client: Machine, server: Machine, address: str) -> None:
+    """Send datagrams of ever new flows until enough of them came back."""
     stop = threading.Event()
     echoed = 0
     with server.udp() as far:
@@ -91,7 +92,8 @@ def short_flows(client: Machine, server: Machine, address: str) -> int:
         try:
             ends = time.monotonic() + SECONDS
             ports = cycle(range(2_000, 62_000))
-            while time.monotonic() < ends:
+            while echoed < ECHOES:
+                assert time.monotonic() < ends, f"only {echoed} of {ECHOES} came back"
                 sockets = [client.udp() for _ in range(BATCH)]
                 for each in sockets:
                     each.bind(("", next(ports)))
@@ -104,7 +106,6 @@ def short_flows(client: Machine, server: Machine, address: str) -> int:
         finally:
             stop.set()
             echo.join()
-    return echoed
 
 
 def _echo(far: socket.socket, stop: threading.Event) -> None:
