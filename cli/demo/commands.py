@@ -90,7 +90,7 @@ class Commands:
 
     def ping(self, machine: str, address: str, requests: int) -> list[float]:
         """Ping from a machine; return the round trips of the answered requests in milliseconds."""
-        own = [sys.executable, "-m", "cli.lab.ping", "-c", str(requests), "-i", "0.05", "-W", "2"]
+        own = [sys.executable, "-m", "cli.lab.ping", "-c", str(requests), "-i", "0.05", "-W", "10"]
         outcome = self.run("lab", "exec", machine, "--", *own, address)
         return [float(time) for time in _ANSWER.findall(outcome.output)]
 

@@ -19,7 +19,7 @@ from cli.inspection.agent_socket import AgentSocket
 
 _FIRST, _SECOND = 2, 1
 """Requests of a first ping (no flow is made of a packet that waited for ARP), and of a second."""
-_TRIES = 5
+_TRIES = 10
 """A second ping is repeated if a machine sent something else meanwhile, such as an ARP probe."""
 
 

@@ -13,7 +13,7 @@ from tests.lab.runner import ROOT, LabRunner
 
 pytestmark = pytest.mark.lab
 
-PING = (sys.executable, "-m", "cli.lab.ping", "-c", "2", "-i", "0.05", "-W", "3")
+PING = (sys.executable, "-m", "cli.lab.ping", "-c", "2", "-i", "0.05", "-W", "20")
 COLUMNS = ["KIND", "AGE", "EXPIRES", "PACKETS", "BYTES", "MATCH", "ACTIONS"]
 
 

@@ -13,7 +13,7 @@ from tests.lab.runner import ROOT, LabRunner
 
 pytestmark = pytest.mark.lab
 
-PING = (sys.executable, "-m", "cli.lab.ping", "-i", "0.05", "-W", "3")
+PING = (sys.executable, "-m", "cli.lab.ping", "-i", "0.05", "-W", "20")
 
 
 @pytest.fixture(params=["soft", pytest.param("kernel", marks=pytest.mark.kernel)])

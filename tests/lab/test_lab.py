@@ -31,7 +31,7 @@ lab:
     vm1: {port: web/vm1, address: 10.0.1.11/24}
     vm2: {port: web/vm2, address: 10.0.1.12/24}
 """
-PING = (sys.executable, "-m", "cli.lab.ping", "-c", "1", "-W", "3")
+PING = (sys.executable, "-m", "cli.lab.ping", "-c", "1", "-W", "20")
 
 
 def test_up_returns_when_the_machines_reach_each_other(lab: LabRunner) -> None:
@@ -135,7 +135,7 @@ def test_up_after_a_killed_keeper_starts_afresh(lab: LabRunner) -> None:
     entry = json.loads((lab.state_dir / "labs/default/lab.json").read_text())
     keeper = os.pidfd_open(entry["pid"])
     signal.pidfd_send_signal(keeper, signal.SIGKILL)
-    assert leftovers.wait_for_end([keeper], 10)
+    assert leftovers.wait_for_end([keeper], 30)
     os.close(keeper)
     assert "is up" in lab.up(TWO_HOSTS).stdout
     lab.exec("vm1", *PING, "10.0.1.12", check=True)
@@ -217,7 +217,7 @@ def test_logs_shows_the_agents_own_words_and_follow_ends_with_the_lab(lab: LabRu
     assert following.stdout is not None
     assert following.stdout.readline() == whole.splitlines(keepends=True)[0]
     lab.down()
-    following.communicate(timeout=10)
+    following.communicate(timeout=30)
     assert following.returncode == 0
 
 

@@ -138,7 +138,7 @@ def test_two_labs_of_one_document_run_side_by_side_and_do_not_meet(network: Netw
         "two": ("10.0.0.3", "10.0.0.2"),
     }.items():
         ping = ("lab", "exec", "--name", name, "vm1", "--", sys.executable, "-m", "cli.lab.ping")
-        assert network.run(*ping, "-c", "2", there, check=False).returncode == 0
+        assert network.run(*ping, "-c", "2", "-W", "20", there, check=False).returncode == 0
         assert network.run(*ping, "-c", "1", "-W", "1", elsewhere, check=False).returncode == 1
     network.check_journals()
     network.run("lab", "down", "--name", "one")
