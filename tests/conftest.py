@@ -1,12 +1,18 @@
 """--kernel: whether this run is that of the tests marked `kernel`, or of all others.
 
-Those tests need a kernel with the openvswitch module, which `python -m tests.kernel` finds or boots.
-They are left out of other runs without a word, being no part of them.
+And no test of properties is held to a time: how long an example takes is the machine's matter.
+
+The tests marked `kernel` need a kernel with the openvswitch module, which `python -m tests.kernel`
+finds or boots. They are left out of other runs without a word, being no part of them.
 """
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from tests.kernel.families import have_openvswitch
+
+settings.register_profile("unhurried", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("unhurried")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

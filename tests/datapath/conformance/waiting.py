@@ -1,4 +1,4 @@
 """How long these tests wait for what must come: long, as it only counts when something is wrong."""
 
-PATIENCE = 10.0
+PATIENCE = 30.0
 """Seconds."""

@@ -40,7 +40,7 @@ from actors.datapath.soft_channel import SoftChannel, spawn_soft_datapath
 from actors.packets.extract import flow_key_of
 from tests.datapath.soft.namespaces import Namespace
 
-TIMEOUT = 10.0
+TIMEOUT = 30.0
 
 
 class RefusedError(Exception):

@@ -82,7 +82,7 @@ def datagram(client: Namespace, server: Namespace, address: str, payload: bytes)
     receiver = server.socket(socket.AF_INET, socket.SOCK_DGRAM)
     sender = client.socket(socket.AF_INET, socket.SOCK_DGRAM)
     with receiver, sender:
-        receiver.settimeout(10)
+        receiver.settimeout(30)
         receiver.bind((address, 6000))
         sender.sendto(payload, (address, 6000))
         return receiver.recv(65536)
@@ -101,7 +101,7 @@ def test_a_miss_is_an_upcall_and_its_flow_carries_the_rest(pair: Pair) -> None:
     pair.a.neighbour("eth0", _B, pair.b.mac("eth0"))
     with sender, receiver:
         receiver.bind((_B, 6000))
-        receiver.settimeout(10)
+        receiver.settimeout(30)
         sender.sendto(b"first", (_B, 6000))
         while True:
             upcall = agent.next_upcall()
