@@ -61,12 +61,12 @@ def test_a_keeper_that_is_killed_takes_its_agents_along(running: KeptLab) -> Non
     sleeper = running.spawn("vm1", "sleep", "1000")
     running.until(lambda: Path(f"/proc/{sleeper.pid}/comm").read_text() == "sleep\n")
     signal.pidfd_send_signal(keeper, signal.SIGKILL)
-    assert leftovers.wait_for_end([keeper, *handles], 10)
+    assert leftovers.wait_for_end([keeper, *handles], 30)
     for handle in (keeper, *handles):
         os.close(handle)
     assert running.run("lab", "status", check=False).returncode == 3
     running.down()
-    assert sleeper.wait(timeout=10) == -signal.SIGTERM
+    assert sleeper.wait(timeout=30) == -signal.SIGTERM
     assert not running.files.folder.exists()
 
 
@@ -75,7 +75,7 @@ def test_down_ends_what_runs_in_machines_and_a_second_down_finds_no_lab(running:
     assert sleeper.stdout is not None
     assert sleeper.stdout.readline() == "on\n"
     assert running.run("lab", "down").stdout == "lab default is down\n"
-    assert sleeper.wait(timeout=10) == -signal.SIGKILL
+    assert sleeper.wait(timeout=30) == -signal.SIGKILL
     again = running.run("lab", "down", check=False)
     assert (again.returncode, again.stderr.count("\n")) == (3, 1)
 
@@ -86,7 +86,7 @@ def test_sigterm_to_the_keeper_is_a_down() -> None:
     assert found is not None
     keeper = os.pidfd_open(found.keeper_pid)
     signal.pidfd_send_signal(keeper, signal.SIGTERM)
-    assert leftovers.wait_for_end([keeper], 10)
+    assert leftovers.wait_for_end([keeper], 30)
     os.close(keeper)
     assert find_lab(None) is None
 
@@ -104,6 +104,6 @@ def test_a_keeper_whose_folder_was_removed_ends_its_lab(running: KeptLab) -> Non
     assert found is not None
     keeper = os.pidfd_open(found.keeper_pid)
     shutil.rmtree(running.files.folder)
-    assert leftovers.wait_for_end([keeper], 10)
+    assert leftovers.wait_for_end([keeper], 30)
     os.close(keeper)
     assert leftovers.with_variable("AYATORI_STATE_DIR", str(running.state_dir)) == ()

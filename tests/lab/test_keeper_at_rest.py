@@ -33,9 +33,10 @@ class TestALabAsItStands:
         self, still: KeptLab
     ) -> None:
         ping = (sys.executable, "-m", "cli.lab.ping", "-c", "1")
-        assert still.exec("h1", *ping, "198.18.0.2").returncode == 0
+        patient = (*ping, "-W", "20")
+        assert still.exec("h1", *patient, "198.18.0.2").returncode == 0
         assert still.exec("h1", *ping, "198.18.0.3").returncode == 1
-        assert still.exec("h1", *ping, "-s", "1472", "198.18.0.2").returncode == 0
+        assert still.exec("h1", *patient, "-s", "1472", "198.18.0.2").returncode == 0
 
     def test_a_hosts_own_stack_stays_out_of_the_virtual_network(self, still: KeptLab) -> None:
         settings = (

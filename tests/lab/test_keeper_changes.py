@@ -105,7 +105,7 @@ def test_an_address_outlives_its_subnets_first_address(running: KeptLab) -> None
 
 def test_the_underlays_mtu_changes_for_every_host(running: KeptLab) -> None:
     assert running.change(two_hosts(*SMALL.machines.values(), mtu=9000))["ok"]
-    ping = (sys.executable, "-m", "cli.lab.ping", "-c", "1", "-s", "8000", "198.18.0.2")
+    ping = (sys.executable, "-m", "cli.lab.ping", "-c", "1", "-W", "20", "-s", "8000", "198.18.0.2")
     assert "link underlay0 up 9000" in show(running, "h1")
     assert running.exec("h1", *ping).returncode == 0
 
@@ -114,7 +114,7 @@ def test_a_machine_that_is_removed_takes_its_processes_along(running: KeptLab) -
     sleeper = running.spawn("vm2", "sleep", "1000")
     running.until(lambda: Path(f"/proc/{sleeper.pid}/comm").read_text() == "sleep\n")
     assert running.change(two_hosts(SMALL.machines["vm1"]))["ok"]
-    assert sleeper.wait(timeout=10) == -signal.SIGTERM
+    assert sleeper.wait(timeout=30) == -signal.SIGTERM
     assert running.exec("vm2", "true").returncode == 3
 
 
@@ -148,7 +148,7 @@ def test_a_hosts_underlay_address_changes_in_place(running: KeptLab) -> None:
     moved = Host("h1", ("198.18.0.9/32",), (UnderlayRoute("198.18.0.2/32", "198.18.0.9"),))
     back = Host("h2", ("198.18.0.2/32",), (UnderlayRoute("198.18.0.9/32", "198.18.0.2"),))
     assert running.change(Lab(1500, {"h1": moved, "h2": back}, SMALL.machines))["ok"]
-    ping = (sys.executable, "-m", "cli.lab.ping", "-c", "1", "198.18.0.9")
+    ping = (sys.executable, "-m", "cli.lab.ping", "-c", "1", "-W", "20", "198.18.0.9")
     assert running.exec("h2", *ping).returncode == 0
     assert running.namespace("h1") == before
 
