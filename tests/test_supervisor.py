@@ -180,7 +180,7 @@ def test_a_lane_that_stands_still_is_noticed_and_its_stack_is_in_the_log(
         ClockActor.on_receive = stand_still
         raise SystemExit(run_agent(load_config(pathlib.Path(CONFIG))))
     """)
-    agent = start(extra="lane_timeout: 1.0\n", program=program)
+    agent = start(extra="lane_timeout: 3.0\n", program=program)
     assert agent.process.wait(PATIENCE) == 71
     assert "stands still" in agent.logged()
     assert "in stand_still" in agent.logged()
