@@ -182,7 +182,7 @@ class TestServer(ZookeeperFixtures):
     def test_transaction_that_servers_do_not_take_is_said_with_its_size(
         self, server: Ensemble, opener: Opener, root: str, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr("actors.state.store.zookeeper.store.WATCH_TIMEOUT", 1.0)
+        monkeypatch.setattr("actors.state.store.zookeeper.store.WATCH_TIMEOUT", 3.0)
         store = opener(server.url(root))
         big = tuple(Create(ObjectKey("port", f"{n}"), b"x" * 1_000_000) for n in range(9))
         with pytest.raises(StoreError, match=r"9 operations and 9\d{6} bytes.*jute\.maxbuffer"):
