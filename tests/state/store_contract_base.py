@@ -9,10 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from actors.state.store.interface import (
-    ObjectKey,
-    Store,
-)
+from actors.state.store.holder import Holder
+from actors.state.store.interface import ObjectKey, Session, SessionLost, Store
 from actors.state.store.open import open_store
 from tests.state.store_recorder import PATIENCE
 
@@ -54,6 +52,19 @@ class StoreFixtures:
     @pytest.fixture
     def store(self, opener: Opener) -> Store:
         return opener()
+
+
+def with_brief_lease(
+    store: Store, owner: str, table: str, holder: Holder | None = None
+) -> tuple[Session, int]:
+    """Return a session that put (`key`, `value`) into a table, and is left to its SHORT lease.
+
+    On a busy machine the lease may run out before the entry is there: then it is begun again.
+    """
+    while True:
+        session = store.open_session(owner, SHORT, holder)
+        with contextlib.suppress(SessionLost):
+            return session, session.put(table, b"key", b"value")
 
 
 def run_in_threads(*functions: Callable[[], None]) -> None:
