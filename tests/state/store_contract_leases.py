@@ -5,7 +5,7 @@ import pytest
 
 from actors.state.store.holder import Holder, OwnerTaken, this_process
 from actors.state.store.interface import EntryPut, SessionLost, Store
-from tests.state.store_contract_base import LONG, SHORT, Opener, StoreFixtures
+from tests.state.store_contract_base import LONG, Opener, StoreFixtures, with_brief_lease
 
 FAR = Holder("far", "another-boot", "pid:[1]", 77, 1)
 FARTHER = Holder("farther", "a-third-boot", "pid:[1]", 77, 1)
@@ -38,8 +38,7 @@ class LeaseContract(StoreFixtures):
     def test_owner_is_free_for_others_when_its_lease_has_run_out(
         self, store: Store, opener: Opener
     ) -> None:
-        lost = opener().open_session("h1", SHORT, FAR)
-        lost.put("t", b"key", b"value")
+        lost, _ = with_brief_lease(opener(), "h1", "t", FAR)
         while store.entries("t"):
             pass
         session = store.open_session("h1", LONG, FARTHER)
@@ -75,7 +74,7 @@ class LeaseContract(StoreFixtures):
     def test_what_a_dead_process_said_goes_when_its_lease_runs_out(
         self, store: Store, opener: Opener
     ) -> None:
-        opener().open_session("h1", SHORT, _dead()).put("t", b"key", b"value")
+        with_brief_lease(opener(), "h1", "t", _dead())
         session = store.open_session("h1", LONG)
         seq = session.put("t", b"other", b"value")
         left = (EntryPut("t", b"other", b"value", "h1", seq),)

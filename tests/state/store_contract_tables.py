@@ -1,6 +1,7 @@
 """The contract of every Store: tables, and the sessions that own their entries."""
 
 import itertools
+import time
 
 import pytest
 
@@ -13,7 +14,7 @@ from actors.state.store.interface import (
     StoreError,
     TableWatch,
 )
-from tests.state.store_contract_base import LONG, SHORT, Opener, StoreFixtures
+from tests.state.store_contract_base import LONG, Opener, StoreFixtures, with_brief_lease
 from tests.state.store_recorder import Recorder
 
 
@@ -182,8 +183,7 @@ class TableContract(StoreFixtures):
         watcher = Recorder()
         store.watch(TableWatch("t"), watcher)
         watcher.wait_complete()
-        session = opener().open_session("h1", SHORT)
-        seq = session.put("t", b"key", b"value")
+        session, seq = with_brief_lease(opener(), "h1", "t")
         watcher.wait_for(EntryRemoved("t", b"key", b"value", "h1", seq))
         assert store.entries("t") == ()
         with pytest.raises(SessionLost, match="h1"):
@@ -196,11 +196,12 @@ class TableContract(StoreFixtures):
         assert store.entries("t") == ()
 
     def test_session_kept_alive_outlasts_its_lease(self, store: Store) -> None:
-        kept = store.open_session("kept", ttl=1.0)
+        ttl = 2.0
+        kept = store.open_session("kept", ttl)
         kept.put("t", b"key", b"value")
-        for _ in range(4):  # four leases of others that run out last longer than one of 1 s
-            session = store.open_session("left alone", SHORT)
-            session.put("brief", b"key", b"value")
+        began = time.monotonic()
+        while time.monotonic() - began < 1.25 * ttl:
+            session, _ = with_brief_lease(store, "left alone", "brief")
             while store.entries("brief"):
                 kept.keep_alive()
             with pytest.raises(SessionLost):

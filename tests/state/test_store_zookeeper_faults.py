@@ -168,16 +168,17 @@ class TestFaults(ZookeeperFixtures):
     def test_calls_behind_a_cut_link_fail_in_bounded_time_and_work_again_later(
         self, far: Store, proxy: Proxy, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr("actors.state.store.zookeeper.connection.CALL_SECONDS", 0.3)
-        proxy.cut()
-        until(lambda: fails(lambda: far.read(B1)))
-        for call in (
-            lambda: far.list("bridge"),
-            lambda: far.entries("t"),
-            lambda: far.transact((Create(B1, b""),)),
-            lambda: far.seed("t", b"", b""),
-        ):
-            assert fails(call)
+        with monkeypatch.context() as impatient:
+            impatient.setattr("actors.state.store.zookeeper.connection.CALL_SECONDS", 0.3)
+            proxy.cut()
+            until(lambda: fails(lambda: far.read(B1)))
+            for call in (
+                lambda: far.list("bridge"),
+                lambda: far.entries("t"),
+                lambda: far.transact((Create(B1, b""),)),
+                lambda: far.seed("t", b"", b""),
+            ):
+                assert fails(call)
         proxy.mend()
         until(lambda: not fails(lambda: far.read(B1)))
         far.transact((Create(B1, b""),))
@@ -202,7 +203,7 @@ class TestFaults(ZookeeperFixtures):
     ) -> None:
         watcher = Recorder()
         near.watch(TableWatch("t"), watcher)
-        session = far.open_session("h1", 1.0)
+        session = far.open_session("h1", 3.0)
         session.put("t", b"key", b"value")
         watcher.wait(lambda recorder: len(recorder.entries) == 1)
         proxy.stall()
@@ -246,7 +247,7 @@ class TestFaults(ZookeeperFixtures):
         store.watch(TableWatch("t"), Recorder())
         store.open_session("h1", 10.0).put("t", b"key", b"value")
         store.close()
-        assert set(threading.enumerate()) == before
+        assert set(threading.enumerate()) <= before
 
     def test_no_server_is_said_in_bounded_time(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr("actors.state.store.zookeeper.connection.CONNECT_SECONDS", 0.3)
@@ -258,10 +259,10 @@ class TestFaults(ZookeeperFixtures):
     def test_server_that_lost_its_disk_ends_sessions_and_is_filled_again(
         self, server: Ensemble, opener: Opener, root: str, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr("actors.state.store.zookeeper.store.WATCH_TIMEOUT", 1.0)
+        monkeypatch.setattr("actors.state.store.zookeeper.store.WATCH_TIMEOUT", 3.0)
         store = opener(server.url(root))
         store.transact((Create(B1, b"old"),))
-        session = store.open_session("h1", 1.0)
+        session = store.open_session("h1", 3.0)
         session.put("t", b"key", b"old")
         objects, table = Recorder(), Recorder()
         store.watch(KindWatch("bridge"), objects)
