@@ -280,7 +280,7 @@ class DatapathPorts(LaneActor):
         kind = type_of(message.link)
         if kind is not None:
             if kind in state.tunnels:
-                state.tunnels[kind] = TunnelPort("failed", retry_at=retry_at)
+                state.tunnels[kind] = TunnelPort("failed", retry_at=retry_at, errno=message.errno)
         elif message.link in state.plugged:
             port = state.plugged[message.link]
             port.status = "failed"

@@ -1,6 +1,7 @@
 """What operators are shown of a host's datapath ports."""
 
-from typing import TYPE_CHECKING
+import os
+from typing import TYPE_CHECKING, Final
 
 import msgspec
 
@@ -9,11 +10,13 @@ from actors.datapath.port_plan import Plugged
 from actors.datapath.tunnel_ports import peers_of
 from actors.host import HostSettings
 from actors.messages.topology import Link
-from actors.state.topology import TUNNEL_LINKS
+from actors.state.topology import TUNNEL_LINKS, TunnelType
 from actors.values import format_ip
 
 if TYPE_CHECKING:
     from actors.datapath.datapath_ports import PortsState
+
+EAFNOSUPPORT: Final = 97
 
 
 def describe_ports(state: "PortsState", host: HostSettings) -> bytes:
@@ -37,6 +40,7 @@ def describe_ports(state: "PortsState", host: HostSettings) -> bytes:
                     "interface": TUNNEL_LINKS[kind],
                     "status": port.status,
                     "number": port.number,
+                    "why": _why_no_tunnel(kind, port.errno),
                 }
                 for kind, port in state.tunnels.items()
             ],
@@ -56,6 +60,12 @@ def describe_ports(state: "PortsState", host: HostSettings) -> bytes:
             "refusals": state.refusals,
         }
     )
+
+
+def _why_no_tunnel(kind: TunnelType, errno: int) -> str:
+    if errno == EAFNOSUPPORT:
+        return f"the datapath has no {kind} tunnels (the kernel's module vport-{kind})"
+    return os.strerror(errno) if errno else ""
 
 
 def _status_of(port: Plugged, link: Link | None) -> str:

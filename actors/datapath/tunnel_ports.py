@@ -22,6 +22,8 @@ class TunnelPort(Struct):
     status: Literal["adding", "plugged", "removing", "failed"]
     number: DatapathPort = DatapathPort(0)
     retry_at: int = 0
+    errno: int = 0
+    """Why it failed."""
 
 
 class AddTunnel(Struct, frozen=True):

@@ -76,6 +76,8 @@ class TunnelPort(Struct):
     """adding, plugged, removing or failed."""
     number: int
     """In the datapath."""
+    why: str = ""
+    """Why it failed."""
 
 
 class PortsPart(Struct):

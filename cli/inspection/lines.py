@@ -46,7 +46,12 @@ def tables(answer: Tables) -> Iterator[str]:
         ("missing", answer.host, name, "no such interface") for name in answer.missing_interfaces
     ]
     rows += [
-        ("tunnel", answer.host, t.interface, f"{t.status} type={t.type} number={t.number}")
+        (
+            "tunnel",
+            answer.host,
+            t.interface,
+            f"{t.status} type={t.type} number={t.number}{t.why and f': {t.why}'}",
+        )
         for t in answer.tunnels
     ]
     rows += [

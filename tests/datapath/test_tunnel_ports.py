@@ -1,9 +1,15 @@
 """Which tunnel ports a host has, and by which of them it reaches others."""
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from actors.datapath.datapath_ports import PortsState
+from actors.datapath.handshake import DATAPATH_NAME
+from actors.datapath.odp.requests import DeleteDatapath, encode_request
+from actors.datapath.ports_text import describe_ports
+from actors.datapath.soft.families import FAMILIES
 from actors.datapath.tunnel_ports import (
     AddTunnel,
     ForgetTunnel,
@@ -18,6 +24,7 @@ from actors.datapath.tunnel_ports import (
 from actors.host import HostSettings
 from actors.state.topology import TUNNEL_LINKS, Member, TunnelType, TunnelZone
 from actors.values import DatapathPort, HostId, parse_ip
+from tests.network import Network
 
 TYPES: list[TunnelType] = ["vxlan", "geneve", "gre"]
 HOSTS = ("h1", "h2", "h3")
@@ -106,3 +113,35 @@ def test_names_fit_an_interface_and_are_told_apart() -> None:
 
 def test_gre_has_no_port_and_the_others_have_different_ones() -> None:
     assert [udp_port_of(settings("h1"), kind) for kind in TYPES] == [6677, 6081, None]
+
+
+@pytest.mark.parametrize(
+    ("port", "why"),
+    [
+        (
+            TunnelPort("failed", errno=97),
+            "the datapath has no gre tunnels (the kernel's module vport-gre)",
+        ),
+        (TunnelPort("failed", errno=98), "Address already in use"),
+        (TunnelPort("plugged"), ""),
+    ],
+)
+def test_operators_are_told_why_a_tunnel_port_is_not_made(port: TunnelPort, why: str) -> None:
+    state = PortsState(tunnels={"gre": port})
+    (told,) = msgspec.json.decode(describe_ports(state, settings("h1")))["tunnels"]
+    assert (told["status"], told["why"]) == (port.status, why)
+
+
+def test_a_tunnel_port_that_is_refused_is_known_by_its_error() -> None:
+    net = Network.from_yaml(
+        "{ayatori: 1, bridges: {web: {ports: {a: {host: h1, interface: a}}}},"
+        " tunnel_zones: {dc: {type: gre, members: {h1: 198.18.0.1}}}}"
+    )
+    host = net.hosts["h1"]
+    host.datapath.refused.add("ayatori-gre")
+    delete = DeleteDatapath(name=DATAPATH_NAME)
+    host.datapath.send(encode_request(delete, families=FAMILIES, seq=1, pid=0))
+    host.restart_datapath()
+    net.settle()
+    (port,) = host.actor("datapath-ports").state.tunnels.values()
+    assert (port.status, port.errno) == ("failed", 19)
