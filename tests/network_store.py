@@ -9,6 +9,7 @@ from actors.messages.tables import (
     RemoveEntry,
     SessionEnded,
     SessionOpened,
+    SettleSession,
     TableChanged,
     UnwatchTable,
     WatchTable,
@@ -75,12 +76,21 @@ class MemoryStore:
         if old is not None:
             self._tell(table, (_removed(old),))
 
-    def end_session(self, owner: str) -> None:
-        """Remove all entries of an owner."""
+    def end_session(self, owner: str, seqs: frozenset[int] | None = None) -> None:
+        """Remove all entries of an owner, or those of some numbers."""
         for table, rows in self.entries.items():
-            for key, whose in tuple(rows):
-                if whose == owner:
+            for (key, whose), entry in tuple(rows.items()):
+                if whose == owner and (seqs is None or entry.seq in seqs):
                     self.remove(table, key, owner)
+
+    def seqs(self, owner: str) -> frozenset[int]:
+        """Return the numbers of an owner's entries."""
+        return frozenset(
+            entry.seq
+            for rows in self.entries.values()
+            for entry in rows.values()
+            if entry.owner == owner
+        )
 
     def rows(self, table: str) -> dict[bytes, tuple[bytes, str]]:
         """Return key -> (value, owner) of the entry that counts."""
@@ -106,12 +116,13 @@ class StoreEnd:
         self._kinds: set[str] = set()
         self._tables: set[str] = set()
         self.session = False
+        self._earlier: frozenset[int] = frozenset()
         self.outputs: list[Output] = []
         store.ends.append(self)
 
     def open_session(self) -> None:
-        self._store.end_session(self._owner)
         self.session = True
+        self._earlier = self._store.seqs(self._owner)
         self._give(TABLES, SessionOpened(self._store.clock()))
 
     def forget_watches(self) -> None:
@@ -149,6 +160,9 @@ class StoreEnd:
             case RemoveEntry(table, key):
                 if self.session:
                     self._store.remove(table, key, self._owner)
+            case SettleSession():
+                if self.session:
+                    self._store.end_session(self._owner, self._earlier)
             case _:
                 return False
         self.outputs.append(output)

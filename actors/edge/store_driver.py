@@ -4,6 +4,7 @@ Owns the store's connection and this host's session. The lane never waits for it
 (store_requests.py), answers are inputs. When the store fails, it is opened again; watches are set
 again and tell what has changed meanwhile. The lane hears of a new session only once it has the
 tables as they are now, so that it can tell what of its own is still right to be written there.
+What the session before has put stays until then, so that no other host does without it.
 
 The session is the lease on the host's id. While another process on another machine holds it, this
 waits for the lease to run out, for a while; who comes second is `refused`.
@@ -28,6 +29,7 @@ from actors.messages.tables import (
     RemoveEntry,
     SessionEnded,
     SessionOpened,
+    SettleSession,
     UnwatchTable,
     WatchTable,
 )
@@ -177,6 +179,7 @@ class StoreDriver(Service):
             self._round += 1
         if had is not None:
             self._lane.submit(STATE_TABLES, SessionEnded(self._clock(), why))
+            had.leave()
 
     def _serve(self) -> None:
         store = self._store = self._connect()
@@ -267,6 +270,9 @@ class StoreDriver(Service):
             case RemoveEntry():
                 if self._session is not None:
                     self._session.remove(request.table, request.key)
+            case SettleSession():
+                if self._session is not None:
+                    self._session.settle()
             case WatchObject():
                 self._watch(store, ObjectWatch(ObjectKey(request.kind, request.id)))
             case WatchKind():

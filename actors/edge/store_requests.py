@@ -7,17 +7,31 @@ kept, so that what gathers while the store is slow or away is bounded by what th
 import threading
 from typing import Final
 
-from actors.messages.tables import PutEntry, RemoveEntry, UnwatchTable, WatchTable
+from actors.messages.tables import (
+    PutEntry,
+    RemoveEntry,
+    SettleSession,
+    UnwatchTable,
+    WatchTable,
+)
 from actors.messages.topology import UnwatchObject, WatchKind, WatchObject
 
 StoreOutput = (
-    WatchObject | UnwatchObject | WatchKind | WatchTable | UnwatchTable | PutEntry | RemoveEntry
+    WatchObject
+    | UnwatchObject
+    | WatchKind
+    | WatchTable
+    | UnwatchTable
+    | PutEntry
+    | RemoveEntry
+    | SettleSession
 )
 MOST_ROWS: Final = 200_000
 """Rows that may wait; beyond that all wait to be written into a new session instead."""
 
 _Subject = tuple[str, str, bytes]
-_Rows = PutEntry | RemoveEntry
+_Rows = PutEntry | RemoveEntry | SettleSession
+"""What is done in the order in which it was first asked for."""
 
 
 class StoreRequests:
@@ -75,7 +89,7 @@ class StoreRequests:
             row = self._rows.pop(subject)
             if isinstance(row, PutEntry):
                 self._written.add(subject)
-            else:
+            elif isinstance(row, RemoveEntry):
                 self._written.discard(subject)
             return row
 
@@ -118,6 +132,8 @@ def _subject(request: StoreOutput) -> _Subject:
     match request:
         case PutEntry() | RemoveEntry():
             return "row", request.table, request.key
+        case SettleSession():
+            return "session", "", b""
         case WatchTable() | UnwatchTable():
             return "table", request.table, b""
         case WatchObject() | UnwatchObject():

@@ -27,6 +27,7 @@ from actors.messages.tables import (
     RemoveEntry,
     SessionEnded,
     SessionOpened,
+    SettleSession,
     TableChanged,
     UnwatchTable,
     WatchTable,
@@ -75,6 +76,7 @@ AnyOutput = (
     | UnwatchTable
     | PutEntry
     | RemoveEntry
+    | SettleSession
     | OpenUpcalls
     | CloseUpcalls
     | DatapathGone

@@ -27,7 +27,10 @@ class TableChanged(Input, frozen=True, tag="table-changed.1"):
 
 
 class SessionOpened(Input, frozen=True, tag="session-opened.1"):
-    """This host has a new session: it owns nothing in it yet."""
+    """This host has a new session: it owns nothing in it yet.
+
+    What this process put in an earlier one may still stand, until the new one is settled.
+    """
 
     at: Nanoseconds
 
@@ -64,6 +67,10 @@ class RemoveEntry(Output, frozen=True, tag="remove-entry.1"):
 
     table: str
     key: bytes
+
+
+class SettleSession(Output, frozen=True, tag="settle-session.1"):
+    """All rows that hold are put: what an earlier session of this process put besides may go."""
 
 
 class SubscribeTable(Struct, frozen=True):

@@ -2,8 +2,8 @@
 
 Owns a view of each watched table and this host's own rows. Receives rows from devices (`OwnRow`),
 subscriptions, and changes from the store. Emits puts and removals, sends effective rows to
-subscribers. After a new session it writes its own rows again; a row that another host has
-superseded it takes back.
+subscribers. In a new session it writes its own rows again, then lets go of what is left of the
+session before; a row that another host has superseded it takes back.
 """
 
 import contextlib
@@ -24,6 +24,7 @@ from actors.messages.tables import (
     RowsChanged,
     SessionEnded,
     SessionOpened,
+    SettleSession,
     SubscribeRow,
     SubscribeTable,
     TableChanged,
@@ -135,6 +136,7 @@ class StateTables(LaneActor):
             for key, own in view.own.items():
                 own.seq = 0
                 self.emit(PutEntry(table, key, own.value))
+        self.emit(SettleSession())
 
     def _changed(self, message: TableChanged) -> None:
         if not self._is_watched(message.table):

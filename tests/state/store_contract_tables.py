@@ -217,10 +217,14 @@ class TableContract(StoreFixtures):
         earlier = store.open_session("h1", LONG)
         seq = earlier.put("t", b"key", b"one")
         later = opener().open_session("h1", LONG)
-        watcher.wait_for(EntryRemoved("t", b"key", b"one", "h1", seq))
-        assert store.entries("t") == ()
+        with pytest.raises(SessionLost):
+            earlier.keep_alive()
         with pytest.raises(SessionLost):
             earlier.put("t", b"key", b"two")
+        assert store.entries("t") == (EntryPut("t", b"key", b"one", "h1", seq),)
+        later.settle()
+        watcher.wait_for(EntryRemoved("t", b"key", b"one", "h1", seq))
+        assert store.entries("t") == ()
         new = later.put("t", b"key", b"three")
         earlier.close()
         assert store.entries("t") == (EntryPut("t", b"key", b"three", "h1", new),)

@@ -1,6 +1,14 @@
 """The state tables actor: rows of this host stay published, others' are told to who asked."""
 
-from actors.messages.tables import EntryState, PutEntry, RemoveEntry, TableChanged, UnwatchTable
+from actors.messages.tables import (
+    EntryState,
+    PutEntry,
+    RemoveEntry,
+    SessionEnded,
+    SettleSession,
+    TableChanged,
+    UnwatchTable,
+)
 from actors.state.tables import ACTIVE_TABLE, arp_table, encode_mac, mac_table
 from actors.values import ActorName, DeviceId, PortId, parse_mac, stable_id
 from tests.network import Network, bridge
@@ -167,6 +175,37 @@ def test_rows_that_go_and_come_back_with_the_session_leave_this_hosts_flows() ->
     net.send("a", ether(A, other))
     assert host.counters.installed == before
     assert len(net.store.rows(TABLE)) == 2
+
+
+def test_other_hosts_keep_their_flows_while_a_host_changes_its_session() -> None:
+    net = Network.from_yaml(TOPOLOGY)
+    other = "02:00:00:00:00:0b"
+    net.send("a", ether(A, BROADCAST))
+    net.send("c", ether(other, BROADCAST))
+    net.send("a", ether(A, other))
+    one, far = net.hosts["h1"], net.hosts["h2"]
+    before = one.counters.installed, one.counters.invalidated
+    far.store.session = False
+    far.give(ActorName("state-tables"), SessionEnded(net.now, "out of reach"))
+    far.store.open_session()
+    net.settle()
+    net.send("a", ether(A, other))
+    assert (one.counters.installed, one.counters.invalidated) == before
+    assert far.store.outputs[-1] == SettleSession()
+
+
+def test_rows_that_no_longer_hold_go_once_the_others_are_in_the_new_session() -> None:
+    net = Network.from_yaml(ROUTED)
+    host = net.hosts["h1"]
+    assert len(net.store.rows(ACTIVE_TABLE)) == 2
+    host.store.session = False
+    host.give(ActorName("state-tables"), SessionEnded(net.now, "out of reach"))
+    net.store.apply(ROUTED.replace(PORT_B, ""))
+    net.settle()
+    assert len(net.store.rows(ACTIVE_TABLE)) == 2
+    host.store.open_session()
+    net.settle()
+    assert len(net.store.rows(ACTIVE_TABLE)) == 1
 
 
 def test_row_that_another_host_took_while_this_one_was_cut_off_is_not_taken_back() -> None:

@@ -59,6 +59,14 @@ class StoreMachine(RuleBasedStateMachine):
         self.objects: dict[ObjectKey, StoredObject] = {}
         self.entries: dict[tuple[str, bytes, str], EntryPut] = {}
         self.sessions: dict[str, Session] = {}
+        self.rounds = dict.fromkeys(OWNERS, 0)
+        """How many sessions each owner has begun."""
+        self.put_in: dict[tuple[str, bytes, str], int] = {}
+        """In which of its owner's sessions each entry was put."""
+        self.unsettled: dict[str, int] = {}
+        """Owner -> the round before, if its session was neither closed nor settled."""
+        self.held: set[str] = set()
+        """Owners whose last session was not closed."""
         self.ended: list[Session] = []
         self.watchers: list[tuple[Watch, Recorder]] = []
         self.last_seq: dict[str, int] = {}
@@ -97,10 +105,32 @@ class StoreMachine(RuleBasedStateMachine):
 
     @rule(owner=owners, elsewhere=st.booleans())
     def open_session(self, owner: str, elsewhere: bool) -> None:
-        if owner in self.sessions:
-            self.ended.append(self.sessions[owner])
+        earlier = self.sessions.get(owner)
+        self.unsettled.pop(owner, None)
+        if owner in self.held:
+            self.unsettled[owner] = self.rounds[owner]
         self.sessions[owner] = self.stores[elsewhere].open_session(owner, 60.0)
-        self._forget(owner)
+        self.held.add(owner)
+        self.rounds[owner] += 1
+        if earlier is not None:
+            with pytest.raises(SessionLost):
+                earlier.keep_alive()
+            self.ended.append(earlier)
+
+    @precondition(lambda self: self.sessions)
+    @rule(data=st.data())
+    def settle(self, data: st.DataObject) -> None:
+        owner = data.draw(st.sampled_from(sorted(self.sessions)))
+        self.sessions[owner].settle()
+        self._forget(owner, self.unsettled.pop(owner, 0))
+
+    @precondition(lambda self: self.sessions)
+    @rule(data=st.data())
+    def leave(self, data: st.DataObject) -> None:
+        owner = data.draw(st.sampled_from(sorted(self.sessions)))
+        session = self.sessions.pop(owner)
+        session.leave()
+        self.ended.append(session)
 
     @precondition(lambda self: self.sessions)
     @rule(data=st.data())
@@ -109,7 +139,8 @@ class StoreMachine(RuleBasedStateMachine):
         session = self.sessions.pop(owner)
         session.close()
         self.ended.append(session)
-        self._forget(owner)
+        self.held.discard(owner)
+        self._forget(owner, self.rounds[owner])
 
     @precondition(lambda self: self.sessions)
     @rule(data=st.data(), table=tables, key=entry_keys, value=values)
@@ -119,6 +150,7 @@ class StoreMachine(RuleBasedStateMachine):
         assert seq > self.last_seq.get(table, 0)
         self.last_seq[table] = seq
         self.entries[table, key, owner] = EntryPut(table, key, value, owner, seq)
+        self.put_in[table, key, owner] = self.rounds[owner]
 
     @precondition(lambda self: self.sessions)
     @rule(data=st.data(), table=tables, key=entry_keys, lag=st.none() | st.integers(0, 1))
@@ -160,8 +192,10 @@ class StoreMachine(RuleBasedStateMachine):
         for store in self.stores:
             store.close()
 
-    def _forget(self, owner: str) -> None:
-        self.entries = {k: entry for k, entry in self.entries.items() if entry.owner != owner}
+    def _forget(self, owner: str, of_round: int) -> None:
+        gone = [k for k in self.entries if k[2] == owner and self.put_in[k] == of_round]
+        for address in gone:
+            del self.entries[address]
 
     def _is_told_all(self, watch: Watch, recorder: Recorder) -> bool:
         if isinstance(watch, TableWatch):

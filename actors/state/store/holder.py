@@ -74,16 +74,17 @@ def begin_lease(holder: Holder | None) -> Lease:
 
 
 def check_free(url: str, owner: str, held: Lease, wanted: Lease) -> bool:
-    """Tell whether the session held is a dead process's; else it is the wanted holder's own.
+    """Tell whether the session held is the wanted holder's own; else it is a dead process's.
 
-    What a dead process said stays said until its lease would have run out: its successor says most
-    of it again at once, and nobody need do without it meanwhile. Raises OwnerTaken.
+    What either said stays said for now: the new session says most of it again at once, and nobody
+    need do without it meanwhile. A holder tells when it has said all, so that the rest goes; the
+    successor of a dead process cannot know, so that lasts as long as its lease. Raises OwnerTaken.
     """
     if held.holder == wanted.holder:
-        return False
+        return True
     if held.holder.life() != "dead":
         raise OwnerTaken(url, owner, held)
-    return True
+    return False
 
 
 def this_process() -> Holder:

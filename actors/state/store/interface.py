@@ -163,6 +163,20 @@ class Session(Protocol):
         """Renew the lease. Raises SessionLost if it ran out, StoreError."""
         ...
 
+    def settle(self) -> None:
+        """Say that all is put again that holds: what else an earlier session of the same holder put goes.
+
+        Until then it stays, so that nobody does without it meanwhile. Raises SessionLost, StoreError.
+        """
+        ...
+
+    def leave(self) -> None:
+        """Give the session up as it is: its entries stay until its lease runs out.
+
+        Or until another session of the same holder settles.
+        """
+        ...
+
     def close(self) -> None:
         """End the session; its entries go away at once."""
         ...
@@ -216,13 +230,14 @@ class Store(Protocol):
         """Open the session of `owner`, whose lease lasts `ttl` seconds after each keep_alive.
 
         `holder` is the process that holds it: this one, unless told. An earlier session of the
-        same owner ends, with its entries, if its holder is the same. If its holder is seen to be
-        dead its entries stay until its lease runs out: the new session puts most of them again,
-        and nobody need do without them meanwhile. Raises OwnerTaken if another process holds it;
-        it may when that one's lease has run out. Raises StoreError.
+        same owner ends if its holder is the same, or is seen to be dead; it may find that out when
+        it next renews its lease. Its entries stay until
+        its lease runs out, or the new session settles (if the holder is the same): the new one puts
+        most of them again, and nobody need do without them meanwhile. Raises OwnerTaken if another
+        process holds it; it may when that one's lease has run out. Raises StoreError.
         """
         ...
 
     def close(self) -> None:
-        """Stop delivering events, end sessions, release everything."""
+        """Stop delivering events, end the sessions that were not left, release everything."""
         ...

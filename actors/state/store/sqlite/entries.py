@@ -82,18 +82,20 @@ def begin_session(
     lease: Lease,
     ttl: int,
     now: int,
-    *,
-    inherits: bool,
-) -> int:
-    """Begin a session of the owner; return its id.
+) -> tuple[int, int | None]:
+    """Begin a session of the owner; return its id and that of the one before.
 
-    An earlier one ends; with `inherits` it loses the owner, and its entries stay until its lease
-    runs out, or the new session puts others in their place.
+    That one loses the owner. Its entries stay until it is ended, its lease runs out, or the new
+    session puts others in their place.
     """
-    row = connection.execute("SELECT id FROM sessions WHERE owner = ?", (owner,)).fetchone()
-    if row is not None and inherits:
+    row = connection.execute(
+        "SELECT id, deadline FROM sessions WHERE owner = ?", (owner,)
+    ).fetchone()
+    before: int | None = None
+    if row is not None and row[1] > now:
+        before = row[0]
         connection.execute(
-            "UPDATE sessions SET owner = ? WHERE id = ?", (f"{owner}{_FORMERLY}{row[0]}", row[0])
+            "UPDATE sessions SET owner = ? WHERE id = ?", (f"{owner}{_FORMERLY}{before}", before)
         )
     elif row is not None:
         end_session(connection, log, row[0])
@@ -103,7 +105,7 @@ def begin_session(
     )
     if cursor.lastrowid is None:
         raise sqlite3.DatabaseError("no id for a new session")
-    return cursor.lastrowid
+    return cursor.lastrowid, before
 
 
 def end_session(connection: sqlite3.Connection, log: ChangeWriter, session: int) -> None:
@@ -118,9 +120,11 @@ def end_session(connection: sqlite3.Connection, log: ChangeWriter, session: int)
         log.append(EntryRemoved(*row))
 
 
-def session_lives(connection: sqlite3.Connection, session: int, now: int) -> bool:
-    """Tell whether the session exists and its lease has not run out."""
-    row = connection.execute("SELECT deadline FROM sessions WHERE id = ?", (session,)).fetchone()
+def session_lives(connection: sqlite3.Connection, session: int, owner: str, now: int) -> bool:
+    """Tell whether the session exists, is the owner's, and its lease has not run out."""
+    row = connection.execute(
+        "SELECT deadline FROM sessions WHERE id = ? AND owner = ?", (session, owner)
+    ).fetchone()
     return row is not None and row[0] > now
 
 

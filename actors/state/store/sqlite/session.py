@@ -19,12 +19,23 @@ class SqliteSession:
     """See Session in the store's interface."""
 
     def __init__(
-        self, writer: Writer, owner: str, session: int, on_close: Callable[["SqliteSession"], None]
+        self,
+        writer: Writer,
+        owner: str,
+        session: int,
+        unsettled: int | None,
+        forget: Callable[["SqliteSession"], bool],
     ) -> None:
+        """Have a session that was begun, the same holder's `unsettled` one before it.
+
+        `forget` takes it off the store's list and tells if it was there.
+        """
         self._writer = writer
         self._owner = owner
         self._session = session
-        self._on_close = on_close
+        self._unsettled = unsettled
+        self._forget = forget
+        self._left = False
 
     @property
     def owner(self) -> str:
@@ -59,24 +70,41 @@ class SqliteSession:
         with self._lease() as transaction:
             renew_session(transaction.connection, self._session, transaction.now)
 
+    def settle(self) -> None:
+        """End the same holder's session before this one. Raises SessionLost, StoreError."""
+        with self._lease() as transaction:
+            if self._unsettled is not None:
+                end_session(transaction.connection, transaction.log, self._unsettled)
+        self._unsettled = None
+
+    def leave(self) -> None:
+        """Leave the session and its entries to its lease."""
+        self._left = True
+        self._forget(self)
+
     def close(self) -> None:
-        """End the session; do nothing if it ended already. Raises StoreError."""
-        self._on_close(self)
+        """End the session; do nothing if it ended already, or was left. Raises StoreError."""
+        if self._forget(self):
+            self.end()
 
     def end(self) -> None:
-        """Remove the session and its entries. Raises StoreError."""
+        """Remove the session and its entries, unless it lost the owner. Raises StoreError."""
         with self._writer.change() as transaction:
-            end_session(transaction.connection, transaction.log, self._session)
+            connection, now = transaction.connection, transaction.now
+            if session_lives(connection, self._session, self._owner, now):
+                end_session(connection, transaction.log, self._session)
 
     @contextlib.contextmanager
     def _lease(self) -> Iterator[Transaction]:
         """Open a transaction in which the lease holds."""
         with self._writer.change() as transaction:
-            if session_lives(transaction.connection, self._session, transaction.now):
+            connection, now = transaction.connection, transaction.now
+            if not self._left and session_lives(connection, self._session, self._owner, now):
                 yield transaction
                 return
             # Committed, so that its entries are gone by the time that the owner knows.
             end_overdue_sessions(transaction.connection, transaction.log, transaction.now)
         raise SessionLost(
-            f"the session of {self._owner} has ended: its lease ran out, or it was closed or replaced"
+            f"the session of {self._owner} has ended: its lease ran out, or it was closed, left or"
+            " replaced"
         )

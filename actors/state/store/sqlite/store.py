@@ -134,11 +134,10 @@ class SqliteStore:
         with self._writer.change() as transaction:
             connection, log, now = transaction.connection, transaction.log, transaction.now
             held = session_lease(connection, owner, now)
-            inherits = held is not None and check_free(self._url, owner, held, wanted)
-            id_ = begin_session(
-                connection, log, owner, wanted, int(ttl * SECOND), now, inherits=inherits
-            )
-        session = SqliteSession(self._writer, owner, id_, self._end_session)
+            same = held is not None and check_free(self._url, owner, held, wanted)
+            id_, before = begin_session(connection, log, owner, wanted, int(ttl * SECOND), now)
+        unsettled = before if same else None
+        session = SqliteSession(self._writer, owner, id_, unsettled, self._forget)
         with self._lock:
             self._sessions.append(session)
         delivery.expect_session()
@@ -161,12 +160,12 @@ class SqliteStore:
                 self._delivery.stop()
             self._place.leave()
 
-    def _end_session(self, session: SqliteSession) -> None:
+    def _forget(self, session: SqliteSession) -> bool:
         with self._lock:
             if session not in self._sessions:
-                return
+                return False
             self._sessions.remove(session)
-        session.end()
+        return True
 
     def _started_delivery(self) -> Delivery:
         with self._lock:

@@ -23,6 +23,7 @@ from kazoo.exceptions import (
     SessionExpiredError,
     SessionMovedError,
 )
+from kazoo.protocol.connection import _CONNECTION_DROP
 from kazoo.protocol.states import KazooState
 from kazoo.retry import KazooRetry
 
@@ -115,7 +116,7 @@ class Connection:
         client_id: tuple[int, bytes] | None = None,
     ) -> None:
         """Prepare a connection whose session the server ends `timeout` s after it last heard of it."""
-        self._address = address
+        self.address = address
         self._tell = tell
         self._keep_session = keep_session
         self._changed = threading.Condition()
@@ -160,7 +161,7 @@ class Connection:
                 return
         self.close()
         raise StoreError(
-            f"{self._address.url}: no ZooKeeper server answers within {CONNECT_SECONDS:.0f} s"
+            f"{self.address.url}: no ZooKeeper server answers within {CONNECT_SECONDS:.0f} s"
         )
 
     def when_ended(self, call: Callable[[], None]) -> None:
@@ -191,7 +192,7 @@ class Connection:
             reply = _Reply()
             self._client._call(request, reply)  # noqa: SLF001 - kazoo's own names hide the request
             if not reply.wait(max(0.0, deadline - time.monotonic())):
-                raise Unknown(f"{self._address.url}: no answer within {CALL_SECONDS:.0f} s")
+                raise Unknown(f"{self.address.url}: no answer within {CALL_SECONDS:.0f} s")
             if reply.error is None:
                 return reply.value
             if isinstance(reply.error, expected):
@@ -203,7 +204,7 @@ class Connection:
             elif not again:
                 self._check_open()
                 raise Unknown(
-                    f"{self._address.url}: the connection broke before the answer came"
+                    f"{self.address.url}: the connection broke before the answer came"
                 ) from reply.error
 
     def revive(self) -> None:
@@ -216,12 +217,19 @@ class Connection:
 
     def close(self) -> None:
         """End the session and the connection, within bounds. May be called again."""
+        self._close(self._stop)
+
+    def leave(self) -> None:
+        """End the connection, and leave the session to its timeout. May be called again."""
+        self._close(self._hang_up)
+
+    def _close(self, how: Callable[[], None]) -> None:
         with self._changed:
             if self._closed:
                 return
             self._closed = True
             self._changed.notify_all()
-        stopping = threading.Thread(target=self._stop, name="zookeeper stop", daemon=True)
+        stopping = threading.Thread(target=how, name="zookeeper stop", daemon=True)
         stopping.start()
         stopping.join(_CLOSE_SECONDS)
         if stopping.is_alive():
@@ -235,6 +243,19 @@ class Connection:
         if self._client._connection.connection_stopped.is_set():  # noqa: SLF001
             self._client.close()
 
+    def _hang_up(self) -> None:
+        """Do what kazoo's `stop` does, with a broken connection in the place of a goodbye."""
+        client = self._client
+        if client._stopped.is_set():  # noqa: SLF001
+            return
+        client._stopped.set()  # noqa: SLF001
+        client._queue.append((_CONNECTION_DROP, None))  # noqa: SLF001
+        with suppress(KazooException, OSError):
+            client._connection._write_sock.send(b"\0")  # noqa: SLF001
+            client._safe_close()  # noqa: SLF001
+        if client._connection.connection_stopped.is_set():  # noqa: SLF001
+            client.close()
+
     def _await_up(self, deadline: float) -> None:
         with self._changed:
             self._changed.wait_for(
@@ -243,18 +264,18 @@ class Connection:
             )
             self._check_open()
             if not self._up:
-                raise StoreError(f"{self._address.url}: not connected to any ZooKeeper server")
+                raise StoreError(f"{self.address.url}: not connected to any ZooKeeper server")
 
     def _check_open(self) -> None:
         if self._closed:
-            raise StoreError(f"{self._address.url} is closed")
+            raise StoreError(f"{self.address.url} is closed")
         if self._ended:
-            raise Ended(f"{self._address.url}: the session has ended")
+            raise Ended(f"{self.address.url}: the session has ended")
 
     def _refusal(self, error: Exception) -> StoreError:
         if isinstance(error, NoAuthError):
-            return StoreError(f"{self._address.url}: not permitted with this credential")
-        return StoreError(f"{self._address.url}: ZooKeeper refuses: {error!r}")
+            return StoreError(f"{self.address.url}: not permitted with this credential")
+        return StoreError(f"{self.address.url}: ZooKeeper refuses: {error!r}")
 
     def _take_event(self, event: NodeEvent, path: str) -> None:
         if self._tell is not None:

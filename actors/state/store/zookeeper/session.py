@@ -7,7 +7,7 @@ the owner has not renewed the lease, so that a process whose owner hangs loses i
 
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Final
 
@@ -19,6 +19,7 @@ from actors.state.store.zookeeper.connection import CALL_SECONDS, Connection, En
 from actors.state.store.zookeeper.entries import checked_entry_name
 from actors.state.store.zookeeper.folders import Folders
 from actors.state.store.zookeeper.layout import LAST_SEQ, Layout, entry_name, seq_of
+from actors.state.store.zookeeper.marks import Marked, end_session
 from actors.state.store.zookeeper.table_scope import current_entries
 
 _EPHEMERAL_SEQUENTIAL: Final = 3  # CreateMode
@@ -39,23 +40,32 @@ class ZookeeperSession:
         connection: Connection,
         layout: Layout,
         folders: Folders,
-        on_close: Callable[["ZookeeperSession"], None],
+        marked: Marked,
+        forget: Callable[["ZookeeperSession"], bool],
     ) -> None:
-        """Take over an open connection whose mark is set, and begin the lease."""
+        """Take over an open connection whose mark is set, and begin the lease.
+
+        `forget` takes it off the store's list and tells if it was there.
+        """
         self._url = url
         self._owner = owner
         self._ttl = ttl
         self._connection = connection
         self._layout = layout
         self._folders = folders
-        self._on_close = on_close
+        self._number = marked.session
+        self._inherits = marked.inherits
+        self._earlier = marked.earlier
+        self._forget = forget
         self._lock = threading.Lock()
         self._own: dict[tuple[str, bytes], EntryPut] = {}
-        self._doubtful: set[str] = (
-            set()
-        )  # tables in which a call may have changed more than is known
+        self._met: set[str] = set()
+        """Tables in which this owner's entries are known since the session began."""
+        self._doubtful: set[str] = set()
+        """Tables in which a call may have changed more than is known."""
         self._wake = threading.Condition()
         self._ended = False
+        self._left = False
         self._busy = 0
         self._deadline = time.monotonic() + ttl
         self._thread = threading.Thread(
@@ -79,6 +89,7 @@ class ZookeeperSession:
         name = checked_entry_name(self._url, table, key, value, self._owner)
         folder = self._layout.table(table)
         with self._lease(), self._lock:
+            self._meet((table,))
             before = self._own.get((table, key))
             for _ in range(_RENEWALS):
                 if table in self._doubtful:
@@ -108,6 +119,7 @@ class ZookeeperSession:
         names = [checked_entry_name(self._url, *entry, self._owner) for entry in entries]
         with self._lease(), self._lock:
             tables = {table: None for table, _, _ in entries}
+            self._meet(tables)
             if (
                 len(rows) < len(entries)
                 or self._doubtful & tables.keys()
@@ -142,6 +154,7 @@ class ZookeeperSession:
     def remove(self, table: str, key: bytes, seq: int | None = None) -> bool:
         """Remove this owner's entry; tell if it was there. Raises SessionLost, StoreError."""
         with self._lease(), self._lock:
+            self._meet((table,))
             if table in self._doubtful:
                 self._look_up(table)
             known = self._own.get((table, key))
@@ -164,19 +177,36 @@ class ZookeeperSession:
         """Renew the lease. Raises SessionLost, StoreError."""
         with self._lease():
             mark = self._layout.session(self._owner)
-            if self._connection.call(wire.Exists(mark, None), again=True) is None:
-                self._lose()
+            found = self._connection.call(wire.Exists(mark, None), again=True)
+            if found is None or found.ephemeralOwner != self._number:
+                self._lose(leaving=True)  # the successor says what goes, and when
                 raise self._loss()
             with self._wake:
                 self._deadline = time.monotonic() + self._ttl
 
+    def settle(self) -> None:
+        """End the same holder's session before this one. Raises SessionLost, StoreError."""
+        with self._lease():
+            if self._earlier is not None:
+                end_session(self._connection.address, self._earlier)
+                self._earlier = None
+
+    def leave(self) -> None:
+        """Leave the session and its entries to its lease."""
+        self._forget(self)
+        self._finish(leaving=True)
+
     def close(self) -> None:
-        """End the session; do nothing if it ended already."""
-        self._on_close(self)
+        """End the session; do nothing if it ended already, or was left."""
+        if self._forget(self):
+            self.end()
 
     def end(self) -> None:
         """Close the connection, with which the entries go."""
-        self._lose()
+        self._finish(leaving=False)
+
+    def _finish(self, *, leaving: bool) -> None:
+        self._lose(leaving=leaving)
         if threading.current_thread() is not self._thread:
             self._thread.join()
 
@@ -210,6 +240,14 @@ class ZookeeperSession:
                 f"{self._url}: ZooKeeper has no numbers left for table {table}: remove"
                 f" {self._layout.table(table)} while no agent uses it"
             )
+
+    def _meet(self, tables: Iterable[str]) -> None:
+        """Learn what the session before left in tables, before this one writes there."""
+        for table in tables:
+            if table not in self._met:
+                if self._inherits:
+                    self._look_up(table)
+                self._met.add(table)
 
     def _look_up(self, table: str) -> None:
         """Learn what this owner's entries in a table are."""
@@ -254,16 +292,22 @@ class ZookeeperSession:
 
     def _loss(self) -> SessionLost:
         return SessionLost(
-            f"the session of {self._owner} has ended: its lease ran out, or it was closed or replaced"
+            f"the session of {self._owner} has ended: its lease ran out, or it was closed, left or"
+            " replaced"
         )
 
-    def _lose(self) -> None:
+    def _lose(self, *, leaving: bool = False) -> None:
         with self._wake:
-            self._ended = True
+            if not self._ended:
+                self._ended, self._left = True, leaving
             self._wake.notify_all()
 
     def _watch_lease(self) -> None:
-        """Wait for the end of the lease, then close the connection."""
+        """Wait for the end of the lease, then close the connection.
+
+        When the lease ran out because no server was reached, it is for the server to end the
+        session: the owner is there, and will put its entries again.
+        """
         with self._wake:
             while not self._ended:
                 left = self._deadline - time.monotonic()
@@ -271,5 +315,8 @@ class ZookeeperSession:
                     # A call that waits for the connection bounds itself.
                     self._wake.wait(max(left, 0.0) if not self._busy else CALL_SECONDS)
                 else:
-                    self._ended = True
-        self._connection.close()
+                    self._ended, self._left = True, self._connection.down_since is not None
+        if self._left:
+            self._connection.leave()
+        else:
+            self._connection.close()

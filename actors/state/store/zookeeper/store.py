@@ -123,9 +123,16 @@ class ZookeeperStore:
             connection.open()
             undo.callback(connection.close)
             lease = begin_lease(holder)
-            set_mark(self._address, self._layout, self._folders, connection, owner, lease)
+            marked = set_mark(self._address, self._layout, self._folders, connection, owner, lease)
             session = ZookeeperSession(
-                self.url, owner, ttl, connection, self._layout, self._folders, self._end_session
+                self.url,
+                owner,
+                ttl,
+                connection,
+                self._layout,
+                self._folders,
+                marked,
+                self._forget,
             )
             undo.callback(session.end)
             with self._lock:
@@ -146,12 +153,12 @@ class ZookeeperStore:
         self._delivery.stop()
         self._connection.close()
 
-    def _end_session(self, session: ZookeeperSession) -> None:
+    def _forget(self, session: ZookeeperSession) -> bool:
         with self._lock:
             if session not in self._sessions:
-                return
+                return False
             self._sessions.remove(session)
-        session.end()
+        return True
 
     @contextlib.contextmanager
     def _names(self) -> Iterator[None]:
