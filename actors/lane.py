@@ -23,10 +23,11 @@ from actors.lane_boundary import Edge, Journal, Snapshot
 from actors.lifetimes import LIFE_ERROR
 from actors.messages.flows import TagHeld, TagReleased
 from actors.messages.operator import Inspect
+from actors.messages.packet_in import PacketIn
 from actors.messages.simulation import Hop, PacketContext, Verdict
 from actors.messages.stored import Input, Output
 from actors.messages.tables import RowsChanged
-from actors.messages.time import Tick
+from actors.messages.time import Tick, TurnEnded
 from actors.messages.topology import Configured
 from actors.packets.flow_key import SEEN_ALL
 from actors.supervision import Escalate, RestartPolicy, Resume, StartAfresh
@@ -95,6 +96,8 @@ class Lane:
         """Inputs so far: the place of the current one in the lane's order."""
         self.now = Nanoseconds(0)
         """`at` of the current input; for the lane's own use, actors read it off messages."""
+        self.more = False
+        """Whether others that came with the current input follow at once, in the same turn."""
         self.journal = journal
         self.edge = edge
         self.policy = policy if policy is not None else RestartPolicy()
@@ -111,6 +114,7 @@ class Lane:
         self._slots: dict[ActorName, _Slot] = {}
         self._queue: deque[tuple[_Slot, Any]] = deque()
         self._waiting: list[_Slot] = []
+        self._gathering: list[ActorName] = []
         self._incoming: queue.SimpleQueue[tuple[ActorName, tuple[Any, ...]] | None] = (
             queue.SimpleQueue()
         )
@@ -165,14 +169,25 @@ class Lane:
     def handle(self, to: ActorName, message: Input) -> None:
         """Journal one input, then handle it and all that follows from it."""
         self.now = message.at  # type: ignore[attr-defined]  # every input has it
-        if not self._waiting:
+        if not self._waiting and not self._gathering:
             self.journal.begin_segment_if_due(self.now, self.snapshot)
         self.inputs += 1
+        self.more = type(message) is PacketIn and message.more
         self.journal.append_input(self.inputs, to, message)
         if self._waiting:
             self._end_waits()
         self.send(to, message)
         self._drain()
+        if self._gathering and not self.more:
+            gathering, self._gathering = self._gathering, []
+            for name in gathering:
+                self.send(name, TurnEnded())
+            self._drain()
+
+    def at_end_of_turn(self, name: ActorName) -> None:
+        """Send an actor TurnEnded once all is handled that came in together with this input."""
+        if name not in self._gathering:
+            self._gathering.append(name)
 
     def send(self, to: ActorName, message: Any) -> None:
         """Queue a message for the actor of that name on this lane, creating it if it can be."""

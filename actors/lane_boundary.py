@@ -21,7 +21,11 @@ class Journal(Protocol):
         ...
 
     def append_netlink(self, message: memoryview, frame_length: int, /) -> None:
-        """Record a netlink request whose last `frame_length` bytes are a packet's frame."""
+        """Record netlink requests that stand one behind the other.
+
+        One with a packet's frame comes alone; its last `frame_length` bytes, but for the padding,
+        are the frame.
+        """
         ...
 
     def append_crash(self, actor: ActorName, kind: str, decision: str, trace: str) -> None:

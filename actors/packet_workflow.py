@@ -18,7 +18,7 @@ from actors.lane_actor import LaneActor
 from actors.lifetimes import LIFE_ERROR, LIFE_NONE, LIFE_PLAIN, LIFE_TUNNEL
 from actors.messages.flow_state import FlowStateReceived
 from actors.messages.flows import (
-    ExecutePacket,
+    ExecutePackets,
     InvalidateTags,
     LocalPort,
     LocalPortsChanged,
@@ -359,8 +359,14 @@ class PacketWorkflow(LaneActor):
             for _ in held.frames:
                 self._count("duplicate of a dropped packet")
             return
-        for frame in held.frames:
-            self.send(NETLINK_BROKER, ExecutePacket(message.raw_key, message.actions, frame))
+        count = len(held.frames)
+        if count:
+            self.send(
+                NETLINK_BROKER,
+                ExecutePackets(
+                    (message.raw_key,) * count, (message.actions,) * count, tuple(held.frames)
+                ),
+            )
 
     def _forget_old_holds(self, at: Nanoseconds) -> None:
         state = self.state

@@ -27,10 +27,10 @@ def figures() -> list[Figure]:
     upcall = encode_upcall(1, 1, 1, raw, frame)
 
     def create() -> None:
-        writer.flow_create(1, raw, mask, actions)
+        writer.flow_creates((1,), (raw,), mask, actions)
 
     def execute() -> None:
-        writer.packet_execute(1, raw, actions, frame)
+        writer.packet_executes(1, (raw,), (actions,), (frame,))
 
     return [
         _each("decode an upcall", lambda: decode_upcall(upcall)),
@@ -38,7 +38,7 @@ def figures() -> list[Figure]:
         _each("make a mask (cached) and the flow's identity", lambda: masked(raw, mask)),
         _each("encode a flow create", create),
         _each("encode a packet execute", execute),
-        _each("encode a flow delete", lambda: writer.flow_delete(1)),
+        _each("encode a flow delete", lambda: writer.flow_deletes((1,))),
         _each("read a frame's flow key", lambda: flow_key_of(frame, 2)),
     ]
 

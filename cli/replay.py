@@ -168,7 +168,8 @@ class _PacketPrinter:
             self._traces.delivered(self._again.lane, actor, message)
 
     def _after_input(self, _: InputRead) -> None:
-        self._traces.input_done()
+        if self._again.lane is not None and self._again.lane.more:
+            return  # flows are told of when all is handled that came in together
         for trace in self._traces.finished:
             if self._json:
                 typer.echo(msgspec.json.encode(trace).decode())

@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 import msgspec
 
+from actors.datapath.odp.messages import requests_of
 from actors.lane_boundary import Snapshot
 from actors.messages.stored import Input, Output
 from actors.values import ActorName, Nanoseconds
@@ -25,7 +26,7 @@ class Tape:
 
     def append_netlink(self, message: memoryview, frame_length: int) -> None:
         del frame_length
-        self.outputs.append(bytes(message))
+        self.outputs += requests_of(message)
 
     def append_crash(self, actor: ActorName, kind: str, decision: str, trace: str) -> None:
         del trace

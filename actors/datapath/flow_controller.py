@@ -31,13 +31,13 @@ from actors.lane_actor import LaneActor
 from actors.lifetimes import LIFE_NONE
 from actors.messages.flows import (
     DumpFlows,
-    ExecutePacket,
+    ExecutePackets,
     FlowRefused,
     FlowsDeleted,
     FlowsDumped,
     FlowStatistics,
     FlushFlows,
-    InstallFlow,
+    InstallFlows,
     InvalidateTags,
     LocalPortsChanged,
     RemoveFlows,
@@ -51,7 +51,7 @@ from actors.messages.netlink import DatapathReset
 from actors.messages.operator import Inspect, Inspected
 from actors.messages.simulation import PacketContext, ParkedPacketFinished, Verdict
 from actors.messages.tables import RowsChanged, SubscribeTable
-from actors.messages.time import Tick, WakeMe
+from actors.messages.time import Tick, TurnEnded, WakeMe
 from actors.messages.traces import TracedOutput, TraceEnded
 from actors.state.tables import ACTIVE_TABLE
 from actors.tracing.trace_bit import with_trace_bit
@@ -80,6 +80,7 @@ ControllerMessage = (
     | TunnelPeersChanged
     | DatapathReset
     | FlushFlows
+    | TurnEnded
     | Tick
     | Inspect
 )
@@ -145,7 +146,10 @@ class FlowController(LaneActor):
                 self._reset(message)
             case FlushFlows():
                 self._release(self.table.clear())
+                self._let_out()
                 self.send(NETLINK_BROKER, message)
+            case TurnEnded():
+                self._let_out()
             case Tick():
                 self._expire(message.at)
             case Inspect():
@@ -200,7 +204,25 @@ class FlowController(LaneActor):
         """Let a packet go. Of packets that are followed, other hosts are told by the trace bit."""
         if context.trace:
             actions = with_trace_bit(actions)
-        self.send(NETLINK_BROKER, ExecutePacket(context.raw_key, actions, context.frame))
+        if self._gathers():
+            self.state.outgoing.add_packet(context.raw_key, actions, context.frame)
+            return
+        self.send(
+            NETLINK_BROKER, ExecutePackets((context.raw_key,), (actions,), (context.frame,))
+        )
+
+    def _gathers(self) -> bool:
+        """Tell whether what goes out now waits for the end of the turn, to go with others."""
+        outgoing = self.state.outgoing
+        if not self.lane.more and not outgoing:
+            return False
+        self.lane.at_end_of_turn(self.name)
+        return True
+
+    def _let_out(self) -> None:
+        """Send the flows and packets that have gathered."""
+        for message in self.state.outgoing.take():
+            self.send(NETLINK_BROKER, message)
 
     def _report(self, context: PacketContext) -> None:
         """Tell the trace book how a packet that is followed went on from here."""
@@ -261,7 +283,10 @@ class FlowController(LaneActor):
                 owner = watched.get(tag)
                 if owner is not None:
                     self.send(owner, TagHeld(tag))
-        self.send(NETLINK_BROKER, InstallFlow(number, raw_key, mask, actions))
+        if self._gathers():
+            state.outgoing.add_flow(number, raw_key, mask, actions)
+        else:
+            self.send(NETLINK_BROKER, InstallFlows((number,), (raw_key,), mask, actions))
         if not state.timer:
             state.timer = True
             self.send(CLOCK, WakeMe(self.name, Nanoseconds(self.lane.now + EXPIRY_INTERVAL)))
@@ -284,6 +309,8 @@ class FlowController(LaneActor):
         if numbers:
             for number in numbers:
                 self._release(self.table.remove(number))
+            if self.state.outgoing.has_flow_from(max(numbers)):
+                self._let_out()
             self.send(NETLINK_BROKER, RemoveFlows(numbers))
 
     def _release(self, tags: tuple[Tag, ...]) -> None:

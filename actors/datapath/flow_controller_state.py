@@ -5,6 +5,7 @@ import msgspec
 from actors.datapath.flow_counters import FlowCounters
 from actors.datapath.flow_table import Flow
 from actors.datapath.invalidations import RecentInvalidations
+from actors.datapath.outgoing import Outgoing
 from actors.datapath.packed_flows import PackedFlows, pack_flows, unpack_flows
 from actors.datapath.reachability import Reachability
 from actors.datapath.recent_requests import RecentRequests
@@ -26,6 +27,8 @@ class FlowControllerState(msgspec.Struct):
     counters: FlowCounters = msgspec.field(default_factory=FlowCounters)
     refusals: dict[int, int] = msgspec.field(default_factory=dict)
     """errno -> how often."""
+    outgoing: Outgoing = msgspec.field(default_factory=Outgoing)
+    """Empty between turns, and so in every snapshot."""
     inspecting: list[Inspect] = msgspec.field(default_factory=list)
 
 

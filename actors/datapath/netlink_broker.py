@@ -16,6 +16,7 @@ from actors.datapath.datapath_counters import DatapathCounters
 from actors.datapath.dumps import Dumps, DumpState
 from actors.datapath.inherited_flows import InheritedFlows
 from actors.datapath.odp import constants as c
+from actors.datapath.odp.deletions import count_deletions
 from actors.datapath.odp.errors import OdpError
 from actors.datapath.odp.messages import Families
 from actors.datapath.odp.replies import (
@@ -50,11 +51,11 @@ from actors.lane import Lane
 from actors.lane_actor import LaneActor
 from actors.messages.flows import (
     DumpFlows,
-    ExecutePacket,
+    ExecutePackets,
     FlowRefused,
     FlowsDeleted,
     FlushFlows,
-    InstallFlow,
+    InstallFlows,
     RemoveFlows,
 )
 from actors.messages.netlink import (
@@ -87,17 +88,17 @@ METADATA_ONLY = struct.pack("=HHI", 8, c.OVS_KEY_ATTR_PRIORITY, 0)
 """The key of a packet that entered by no port: the datapath reads its headers off the frame."""
 
 FromDatapath = (
-    NetlinkReplied
-    | NetlinkRepliesLost
+    NetlinkRepliesLost
     | NetlinkSendFailed
     | UpcallsOpened
     | DatapathConnected
     | DatapathLost
 )
 BrokerMessage = (
-    InstallFlow
-    | ExecutePacket
+    InstallFlows
+    | ExecutePackets
     | RemoveFlows
+    | NetlinkReplied
     | AddPort
     | AddTunnelPort
     | RemovePort
@@ -130,6 +131,7 @@ class NetlinkBroker(LaneActor):
     def restored(self) -> None:
         """Make the writer of the datapath that the state tells of."""
         state = self.state
+        self.ports.restored()
         self._writer = None
         if state.connected:
             self._writer = RequestWriter(
@@ -142,14 +144,18 @@ class NetlinkBroker(LaneActor):
 
     def on_receive(self, message: BrokerMessage) -> None:
         """Handle one message."""
-        if type(message) is ExecutePacket:
+        if type(message) is ExecutePackets:
             self._execute(message)
             return
-        if type(message) is InstallFlow:
+        if type(message) is InstallFlows:
             self._install(message)
             return
         if type(message) is RemoveFlows:
-            self._remove_flows(message)
+            if self._writer is not None:
+                self._writer.flow_deletes(message.flows)
+            return
+        if type(message) is NetlinkReplied:
+            self._replied(message)
             return
         match message:
             case AddPort() | AddTunnelPort():
@@ -167,7 +173,7 @@ class NetlinkBroker(LaneActor):
                 self._time_out(message.at)
             case Inspect():
                 self.far_counters.ask(message)
-            case InstallFlow() | ExecutePacket() | RemoveFlows():
+            case InstallFlows() | ExecutePackets() | RemoveFlows() | NetlinkReplied():
                 raise AssertionError("handled above")
             case _:
                 self._on_datapath(message)
@@ -175,8 +181,6 @@ class NetlinkBroker(LaneActor):
     def _on_datapath(self, message: FromDatapath) -> None:
         """Handle what the edge says of the datapath."""
         match message:
-            case NetlinkReplied():
-                self._replied(message)
             case NetlinkRepliesLost():
                 self._replies_lost()
             case NetlinkSendFailed():
@@ -193,40 +197,28 @@ class NetlinkBroker(LaneActor):
 
     # --- the packet path ----------------------------------------------------------------------
 
-    def _install(self, message: InstallFlow) -> None:
+    def _install(self, message: InstallFlows) -> None:
         writer = self._writer
         if writer is None:
             return
-        flow = message.flow
-        try:
-            writer.flow_create(flow, message.raw_key, message.mask, message.actions)
-        except OdpError:
+        flows = message.flows
+        if writer.flow_creates(flows, message.raw_keys, message.mask, message.actions):
+            self.state.next_flow = max(self.state.next_flow, flows[-1] + 1)
+            return
+        for flow in flows:
             self.send(FLOW_CONTROLLER, FlowRefused(flow, errno.EMSGSIZE))
-            return
-        self.state.next_flow = flow + 1
 
-    def _execute(self, message: ExecutePacket) -> None:
-        writer = self._writer
+    def _execute(self, message: ExecutePackets) -> None:
+        writer, frames = self._writer, message.frames
         if writer is None:
-            self.count("packets without a datapath")
+            self.count("packets without a datapath", len(frames))
             return
         state = self.state
-        number = state.next_execute
-        try:
-            writer.packet_execute(
-                number, message.raw_key or METADATA_ONLY, message.actions, message.frame
-            )
-        except OdpError:
-            self.count("packets too large")
-            return
-        state.next_execute = number + 1
-
-    def _remove_flows(self, message: RemoveFlows) -> None:
-        writer = self._writer
-        if writer is not None:
-            delete = writer.flow_delete
-            for flow in message.flows:
-                delete(flow)
+        first = state.next_execute
+        state.next_execute = first + len(frames)
+        refused = writer.packet_executes(first, message.raw_keys, message.actions, frames)
+        if refused:
+            self.count("packets too large", refused)
 
     # --- other requests -----------------------------------------------------------------------
 
@@ -246,8 +238,16 @@ class NetlinkBroker(LaneActor):
     # --- replies ------------------------------------------------------------------------------
 
     def _replied(self, message: NetlinkReplied) -> None:
+        state, datagram = self.state, message.datagram
+        gone = count_deletions(datagram, state.families.flow, state.reply_pid)
+        if gone.flows:
+            self.send(FLOW_CONTROLLER, FlowsDeleted(gone.flows, gone.packets, gone.octets))
+        if gone.end < len(datagram):
+            self._other_replies(datagram[gone.end :])
+
+    def _other_replies(self, datagram: bytes) -> None:
         try:
-            replies = decode_replies(message.datagram, self.state.families, self.state.reply_pid)
+            replies = decode_replies(datagram, self.state.families, self.state.reply_pid)
         except OdpError:
             self.count("malformed replies")
             return
@@ -319,9 +319,7 @@ class NetlinkBroker(LaneActor):
 
     def _time_out(self, at: Nanoseconds) -> None:
         self.ports.time_out(at)
-        deadline = self.dumps.deadline
-        if deadline is not None and deadline <= at:
-            self.dumps.give_up()
+        self.dumps.time_out(at)
         self.inherited.take_turn(at)
         self.far_counters.time_out(at)
         self.set_timer()
@@ -329,10 +327,8 @@ class NetlinkBroker(LaneActor):
     def set_timer(self) -> None:
         """Ask to be woken at the first deadline, which a later request must not put off."""
         state = self.state
-        deadlines = [pending.deadline for pending in state.pending.values()]
-        deadlines += [pending.deadline for pending in state.opening.values()]
-        if self.dumps.deadline is not None:
-            deadlines.append(self.dumps.deadline)
+        ours = self.ports.deadline, self.dumps.deadline
+        deadlines = [deadline for deadline in ours if deadline is not None]
         if state.inherited is not None:
             deadlines.append(state.inherited.expire_at)
         if state.asked is not None:
@@ -393,6 +389,6 @@ class NetlinkBroker(LaneActor):
         state.inherited = None
         self.far_counters.give_up()
 
-    def count(self, what: str) -> None:
+    def count(self, what: str, times: int = 1) -> None:
         """Count something that operators may want to know of."""
-        self.state.counters[what] = self.state.counters.get(what, 0) + 1
+        self.state.counters[what] = self.state.counters.get(what, 0) + times

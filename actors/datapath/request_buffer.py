@@ -39,20 +39,25 @@ class RequestBuffer:
         self.sends = 0
         self._send = send
         self._failed = failed
-        self._chunk_size = chunk_size
+        self.chunk_size: Final = chunk_size
         self._send_at = send_at
         self._free: deque[int] = deque(range(0, chunk_size * chunks, chunk_size))
         self._waiting: deque[tuple[int, int]] = deque()
         self._start = self._free.popleft()
         self.end = self._start
         """Offset in `buffer` of the next request, if it ends at or before `limit`."""
-        self.limit = self._start + chunk_size
-        self.send_from = self._start + send_at
+        self._set_limits()
+
+    def _set_limits(self) -> None:
+        self.limit = self._start + self.chunk_size
+        self.send_from = self._start + self._send_at
         """Offset from which on what has gathered is worth a send."""
+        self.room = min(self.limit, self.send_from)
+        """A request that ends at or before this offset may be written without `reserve`."""
 
     def reserve(self, size: int) -> int:
         """Return an offset in `buffer` at which `size` bytes may be written, or -1 if never."""
-        if size > self._chunk_size:
+        if size > self.chunk_size:
             return -1
         if self.end + size > self.limit:
             self._finish_chunk()
@@ -117,8 +122,7 @@ class RequestBuffer:
             return
         self._waiting.append((start, end))
         self._start = self.end = self._free.popleft()
-        self.limit = self._start + self._chunk_size
-        self.send_from = self._start + self._send_at
+        self._set_limits()
 
     def _sequences(self, start: int, end: int) -> tuple[int, ...]:
         """Return the sequence numbers of the messages between two offsets."""

@@ -3,11 +3,12 @@
 A request is a form and what differs: everything that repeats (headers, mask and actions with
 their attributes) is encoded once for each combination of lengths, mask and actions, then one
 Struct lays it out with the number, the key, the frame. The forms are bounded; when too many have
-gathered, all are forgotten. What is written is recorded before the buffer may send it.
+gathered, all are forgotten. Requests are written many at a time, since a call for each would cost
+as much as the writing. What is written is recorded before the buffer may send it.
 """
 
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 from typing import Final
 
@@ -36,14 +37,14 @@ _Form = tuple[_PackInto, int, bytes, bytes, bytes]
 is behind the key."""
 
 Record = Callable[[memoryview, int], None]
-"""Takes a request that was written, and how long the frame at its end is."""
+"""Takes requests that were written one behind the other, and how long the frame at their end is:
+a request with a frame comes alone."""
 
 
 class RequestWriter:
     """See the module. For one datapath; the flows' UFIDs begin with `epoch`, 64 bits.
 
-    Each method raises OdpError, and writes nothing, if a request cannot be expressed or is larger
-    than a chunk.
+    Raises OdpError if the datapath's numbers are out of range.
     """
 
     __slots__ = (
@@ -75,130 +76,171 @@ class RequestWriter:
         self._creates: dict[tuple[int, bytes, bytes], _Form] = {}
         self._executes: dict[tuple[int, bytes, int], _Form] = {}
 
-    def flow_create(self, flow: int, raw_key: bytes, mask: bytes, actions: bytes) -> None:
-        """Write OVS_FLOW_CMD_NEW (attributes KEY, MASK, ACTIONS, UFID), not acknowledged.
+    def flow_creates(
+        self, flows: Sequence[int], raw_keys: Sequence[bytes], mask: bytes, actions: bytes
+    ) -> bool:
+        """Write an OVS_FLOW_CMD_NEW (KEY, MASK, ACTIONS, UFID) for each flow, not acknowledged.
 
-        `raw_key`, `mask` and `actions` are attribute payloads, so their lengths are multiples
-        of 4.
+        `flows` are their numbers. Keys, mask and actions are attribute payloads, so their lengths
+        are multiples of 4; the keys must all have the same. Returns False, and writes nothing, if
+        such flows cannot be expressed or are larger than a chunk.
         """
-        which = len(raw_key), mask, actions
-        form = self._creates.get(which)
+        which = len(raw_keys[0]), mask, actions
+        form = self._creates.get(which) or self._create_form(which)
         if form is None:
-            form = self._create_form(which)
+            return False
         pack_into, length, head, middle, behind = form
         requests = self._requests
-        start = requests.end
-        end = start + length
-        if end > requests.limit:
-            start = self._elsewhere(length)
-            end = start + length
-        pack_into(
-            requests.buffer, start,
-            head, CREATE_BITS | (flow & NUMBER_MASK), middle, raw_key, behind, flow,
-        )  # fmt: skip
-        if self._record is not None:
-            self._record(requests.view[start:end], 0)
-        requests.end = end
-        if end >= requests.send_from:
-            requests.flush()
+        buffer = requests.buffer
+        begin = end = requests.end
+        room = requests.room
+        for flow, raw_key in zip(flows, raw_keys, strict=True):
+            start = end
+            end += length
+            if end > room:
+                begin = start = self._behind(begin, start, length)
+                end, room = start + length, requests.room
+            pack_into(
+                buffer, start,
+                head, CREATE_BITS | (flow & NUMBER_MASK), middle, raw_key, behind, flow,
+            )  # fmt: skip
+        self._written(begin, end)
+        return True
 
-    def flow_delete(self, flow: int) -> None:
-        """Write OVS_FLOW_CMD_DEL by UFID, echoed for its statistics and nothing else."""
+    def flow_deletes(self, flows: Sequence[int]) -> None:
+        """Write OVS_FLOW_CMD_DEL by UFID for each flow, echoed for its statistics and no more."""
         requests = self._requests
-        start = requests.end
-        end = start + _DELETE_LENGTH
-        if end > requests.limit:
-            start = self._elsewhere(_DELETE_LENGTH)
-            end = start + _DELETE_LENGTH
-        _DELETE(
-            requests.buffer, start,
-            self._delete_head, DELETE_BITS | (flow & NUMBER_MASK), self._delete_middle, flow,
-        )  # fmt: skip
-        if self._record is not None:
-            self._record(requests.view[start:end], 0)
-        requests.end = end
-        if end >= requests.send_from:
-            requests.flush()
+        buffer = requests.buffer
+        begin = end = requests.end
+        room = requests.room
+        head, middle = self._delete_head, self._delete_middle
+        for flow in flows:
+            start = end
+            end += _DELETE_LENGTH
+            if end > room:
+                begin = start = self._behind(begin, start, _DELETE_LENGTH)
+                end, room = start + _DELETE_LENGTH, requests.room
+            _DELETE(buffer, start, head, DELETE_BITS | (flow & NUMBER_MASK), middle, flow)
+        self._written(begin, end)
 
-    def packet_execute(self, number: int, raw_key: bytes, actions: bytes, frame: bytes) -> None:
-        """Write OVS_PACKET_CMD_EXECUTE (attributes KEY, ACTIONS, PACKET).
+    def packet_executes(
+        self,
+        first: int,
+        raw_keys: Sequence[bytes],
+        actions: Sequence[bytes],
+        frames: Sequence[bytes],
+    ) -> int:
+        """Write an OVS_PACKET_CMD_EXECUTE (KEY, ACTIONS, PACKET) for each packet, in their order.
 
-        The message's length has the frame's padding.
+        They are numbered from `first` on. A message's length has its frame's padding. Returns how
+        many cannot be expressed or are larger than a chunk, which are not written.
         """
-        which = len(raw_key), actions, len(frame)
-        form = self._executes.get(which)
-        if form is None:
-            form = self._execute_form(which)
-        pack_into, length, head, middle, behind = form
-        requests = self._requests
-        start = requests.end
-        end = start + length
-        if end > requests.limit:
-            start = self._elsewhere(length)
-            end = start + length
-        pack_into(
-            requests.buffer, start,
-            head, EXECUTE_BITS | (number & NUMBER_MASK), middle, raw_key, behind, frame,
-        )  # fmt: skip
-        if self._record is not None:
-            self._record(requests.view[start:end], len(frame))
-        requests.end = end
-        if end >= requests.send_from:
-            requests.flush()
+        requests, record = self._requests, self._record
+        buffer = requests.buffer
+        begin = end = requests.end
+        room = requests.room
+        actions_before = None
+        key_length = frame_length = -1
+        refused = 0
+        numbers = _numbers(EXECUTE_BITS, first, len(frames))
+        for number, raw_key, todo, frame in zip(numbers, raw_keys, actions, frames, strict=True):
+            # Most often a packet is of the same form as the one before it.
+            if (
+                todo is not actions_before
+                or len(frame) != frame_length
+                or len(raw_key) != key_length
+            ):
+                which = len(raw_key), todo, len(frame)
+                form = self._executes.get(which) or self._execute_form(which)
+                if form is None:
+                    refused += 1
+                    actions_before = None
+                    continue
+                key_length, actions_before, frame_length = which
+                pack_into, length, head, middle, behind = form
+            start = end
+            end += length
+            if end > room:
+                begin = start = self._behind(begin, start, length)
+                end, room = start + length, requests.room
+            pack_into(buffer, start, head, number, middle, raw_key, behind, frame)
+            if record is not None:
+                record(requests.view[start:end], frame_length)
+                begin = end
+        requests.commit(end)
+        return refused
 
-    def _elsewhere(self, length: int) -> int:
-        """Return where a request begins that does not fit behind the last one."""
-        start = self._requests.reserve(length)
-        if start < 0:
-            raise OdpError(f"a request of {length} bytes is larger than a chunk")
-        return start
+    def _written(self, begin: int, end: int) -> None:
+        """Record what was written between two offsets, and let the buffer have it."""
+        if begin < end and self._record is not None:
+            self._record(self._requests.view[begin:end], 0)
+        self._requests.commit(end)
 
-    def _create_form(self, which: tuple[int, bytes, bytes]) -> _Form:
+    def _behind(self, begin: int, end: int, length: int) -> int:
+        """Return where the next request begins, what is before it having been dealt with."""
+        self._written(begin, end)
+        return self._requests.reserve(length)
+
+    def _create_form(self, which: tuple[int, bytes, bytes]) -> _Form | None:
+        """Make a form for flow creates; return None if there can be none."""
         key_length, mask, actions = which
         if (key_length | len(mask) | len(actions)) & 3:
-            raise OdpError("a flow's key, mask or actions are no whole attributes")
-        behind = b"".join(
-            (
-                attribute(c.OVS_FLOW_ATTR_MASK, mask),
-                attribute(c.OVS_FLOW_ATTR_ACTIONS, actions),
-                self._ufid,
+            return None
+        try:
+            behind = b"".join(
+                (
+                    attribute(c.OVS_FLOW_ATTR_MASK, mask),
+                    attribute(c.OVS_FLOW_ATTR_ACTIONS, actions),
+                    self._ufid,
+                )
             )
-        )
+            before = _TARGET(
+                0, c.OVS_FLOW_CMD_NEW, c.OVS_FLOW_VERSION, 0, self._dp_ifindex
+            ) + _header(c.OVS_FLOW_ATTR_KEY, key_length)
+        except OdpError:
+            return None
         length = _HEADERS + 4 + key_length + len(behind) + _NUMBER
-        form = (
-            _create_layout(key_length, len(behind)),
-            length,
-            _HEAD(length, self._families.flow, c.NLM_F_REQUEST | c.NLM_F_CREATE),
-            _TARGET(0, c.OVS_FLOW_CMD_NEW, c.OVS_FLOW_VERSION, 0, self._dp_ifindex)
-            + _header(c.OVS_FLOW_ATTR_KEY, key_length),
-            behind,
-        )
+        if length > self._requests.chunk_size:
+            return None
+        head = _HEAD(length, self._families.flow, c.NLM_F_REQUEST | c.NLM_F_CREATE)
+        form = _create_layout(key_length, len(behind)), length, head, before, behind
         if len(self._creates) >= MOST_FORMS:
             self._creates.clear()
         self._creates[which] = form
         return form
 
-    def _execute_form(self, which: tuple[int, bytes, int]) -> _Form:
+    def _execute_form(self, which: tuple[int, bytes, int]) -> _Form | None:
+        """Make a form for packet executes; return None if there can be none."""
         key_length, actions, frame_length = which
         if (key_length | len(actions)) & 3:
-            raise OdpError("an execute's key or actions are no whole attributes")
-        behind = attribute(c.OVS_PACKET_ATTR_ACTIONS, actions) + _header(
-            c.OVS_PACKET_ATTR_PACKET, frame_length
-        )
+            return None
+        try:
+            behind = attribute(c.OVS_PACKET_ATTR_ACTIONS, actions) + _header(
+                c.OVS_PACKET_ATTR_PACKET, frame_length
+            )
+            before = _TARGET(
+                0, c.OVS_PACKET_CMD_EXECUTE, c.OVS_PACKET_VERSION, 0, self._dp_ifindex
+            ) + _header(c.OVS_PACKET_ATTR_KEY, key_length)
+        except OdpError:
+            return None
         padded = (frame_length + 3) & ~3
         length = _HEADERS + 4 + key_length + len(behind) + padded
-        form = (
-            _execute_layout(key_length, len(behind), padded),
-            length,
-            _HEAD(length, self._families.packet, c.NLM_F_REQUEST),
-            _TARGET(0, c.OVS_PACKET_CMD_EXECUTE, c.OVS_PACKET_VERSION, 0, self._dp_ifindex)
-            + _header(c.OVS_PACKET_ATTR_KEY, key_length),
-            behind,
-        )
+        if length > self._requests.chunk_size:
+            return None
+        head = _HEAD(length, self._families.packet, c.NLM_F_REQUEST)
+        form = _execute_layout(key_length, len(behind), padded), length, head, before, behind
         if len(self._executes) >= MOST_FORMS:
             self._executes.clear()
         self._executes[which] = form
         return form
+
+
+def _numbers(kind: int, first: int, count: int) -> Sequence[int]:
+    """Return the sequence numbers of requests in a row."""
+    begin = first & NUMBER_MASK
+    if begin + count <= NUMBER_MASK:
+        return range(kind | begin, (kind | begin) + count)
+    return [kind | (number & NUMBER_MASK) for number in range(first, first + count)]
 
 
 def _header(kind: int, length: int) -> bytes:

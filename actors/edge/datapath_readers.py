@@ -5,16 +5,20 @@ import errno
 from actors.datapath.channel import DatapathChannel
 from actors.datapath.odp.constants import OVS_PACKET_CMD_ACTION
 from actors.datapath.odp.errors import OdpError
-from actors.datapath.odp.upcalls import decode_upcall
+from actors.datapath.odp.upcalls import Upcall, decode_upcall
 from actors.edge.service import Service
 from actors.edge.steady_clock import SteadyClock
 from actors.lane import Lane
 from actors.messages.netlink import NetlinkReplied, NetlinkRepliesLost
 from actors.messages.packet_in import PacketIn
-from actors.values import ActorName
+from actors.values import ActorName, Nanoseconds
 
 PACKET_WORKFLOW = ActorName("packet-workflow")
 NETLINK_BROKER = ActorName("netlink-broker")
+
+MOST_TOGETHER = 16
+"""Packets whose flows and executions go out together: about as many as are worth a send, and the
+first of them waits for the simulation of the others."""
 
 
 class UpcallReader(Service):
@@ -38,25 +42,34 @@ class UpcallReader(Service):
             datagrams = channel.receive_upcalls()
             if not datagrams:
                 return
-            at = clock()
-            packets = []
-            for datagram in datagrams:
-                try:
-                    upcall = decode_upcall(datagram)
-                except OdpError:
-                    self.malformed += 1
-                    continue
-                packets.append(
-                    PacketIn(
-                        at,
-                        upcall.raw_key,
-                        upcall.frame,
-                        upcall.cmd == OVS_PACKET_CMD_ACTION,
-                        upcall.userdata,
-                    )
-                )
-            if not lane.submit_packets(PACKET_WORKFLOW, tuple(packets)):
+            packets = packets_of(self._decode(datagrams), clock())
+            if not lane.submit_packets(PACKET_WORKFLOW, packets):
                 self.overflow += len(packets)
+
+    def _decode(self, datagrams: list[bytes]) -> list[Upcall]:
+        upcalls = []
+        for datagram in datagrams:
+            try:
+                upcalls.append(decode_upcall(datagram))
+            except OdpError:
+                self.malformed += 1
+        return upcalls
+
+
+def packets_of(upcalls: list[Upcall], at: Nanoseconds) -> tuple[PacketIn, ...]:
+    """Return the lane's inputs of upcalls that were read at once, in turns of a bounded length."""
+    last = len(upcalls)
+    return tuple(
+        PacketIn(
+            at,
+            upcall.raw_key,
+            upcall.frame,
+            upcall.cmd == OVS_PACKET_CMD_ACTION,
+            upcall.userdata,
+            more=number % MOST_TOGETHER != 0 and number != last,
+        )
+        for number, upcall in enumerate(upcalls, 1)
+    )
 
 
 class ReplyReader(Service):

@@ -8,22 +8,23 @@ from actors.state.topology import TunnelType
 from actors.values import ActorName, DatapathPort, HostId, IpAddress, Nanoseconds, PortId, Tag
 
 
-class InstallFlow(Struct, frozen=True, gc=False):
-    """Create a flow, optimistically: only an error will be heard of."""
+class InstallFlows(Struct, frozen=True, gc=False):
+    """Create flows that differ by their keys alone, optimistically: only errors are heard of."""
 
-    flow: int
-    """The flow's number; its UFID is made of it."""
-    raw_key: bytes
+    flows: tuple[int, ...]
+    """The flows' numbers; their UFIDs are made of them."""
+    raw_keys: tuple[bytes, ...]
+    """One for each, all of the same length."""
     mask: bytes
     actions: bytes
 
 
-class ExecutePacket(Struct, frozen=True, gc=False):
-    """Let the datapath do `actions` to `frame`."""
+class ExecutePackets(Struct, frozen=True, gc=False):
+    """Let the datapath do its actions to each frame, in this order."""
 
-    raw_key: bytes
-    actions: bytes
-    frame: bytes
+    raw_keys: tuple[bytes, ...]
+    actions: tuple[bytes, ...]
+    frames: tuple[bytes, ...]
 
 
 class RemoveFlows(Struct, frozen=True, gc=False):

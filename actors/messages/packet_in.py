@@ -18,3 +18,5 @@ class PacketIn(Input, frozen=True, tag="packet-in.1"):
     """In a journal only: the frame's length before it was cut; 0 if it is whole."""
     rest_checksum: int = 0
     """In a journal only: CRC-32 of what was cut off."""
+    more: bool = False
+    """Others that came with it follow at once: what they lead to may go out together."""

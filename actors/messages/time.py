@@ -12,6 +12,10 @@ class ClockTicked(Input, frozen=True, tag="clock-ticked.1"):
     at: Nanoseconds
 
 
+class TurnEnded(Struct, frozen=True, gc=False):
+    """All is handled that came in together: let out what you gathered."""
+
+
 class WakeMe(Struct, frozen=True, gc=False):
     """Send `actor` a Tick at the first clock tick at or after `at`; replaces its earlier wish."""
 

@@ -22,7 +22,7 @@ from actors.messages.flow_state import (
     ShareFlowState,
 )
 from actors.messages.flows import (
-    ExecutePacket,
+    ExecutePackets,
     InvalidateTags,
     LocalPortsChanged,
     TunnelPeer,
@@ -123,9 +123,11 @@ class FlowStateReplicator(LaneActor):
                 continue
             tunnel = TunnelKey(FLOW_STATE_KEY, peer.local, peer.remote)
             actions = encode_actions((SetTunnel(tunnel), Output(tunnel_port)))
-            for frame in frames:
-                state.sent += 1
-                self.send(NETLINK_BROKER, ExecutePacket(b"", actions, frame))
+            count = len(frames)
+            state.sent += count
+            self.send(
+                NETLINK_BROKER, ExecutePackets((b"",) * count, (actions,) * count, tuple(frames))
+            )
 
     def _received(self, message: FlowStateReceived) -> None:
         state = self.state

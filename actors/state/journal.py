@@ -145,7 +145,7 @@ class JournalWriter:
         self._append(KIND_OUTPUT, self._encode(message))
 
     def append_netlink(self, message: memoryview, frame_length: int, /) -> None:
-        """Record a netlink request; a long frame at its end is cut to the limit."""
+        """Record netlink requests; a long frame at the end is cut to the limit."""
         if frame_length <= self._frame_limit:
             self._append(KIND_NETLINK, message)
             return

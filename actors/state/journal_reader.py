@@ -8,6 +8,7 @@ from pathlib import Path
 
 import msgspec
 
+from actors.datapath.odp.messages import requests_of
 from actors.lane_boundary import Snapshot
 from actors.messages.kinds import AnyInput, AnyOutput
 from actors.state.journal import CrashRecord, CutRecord, Run, SegmentEnd
@@ -112,12 +113,22 @@ def _read_segment(path: Path, *, part_of_journal: bool) -> Iterator[JournalEntry
         )
 
 
+def _single_records(data: bytes) -> Iterator[tuple[int, bytes | memoryview]]:
+    """Yield the records; netlink requests that were recorded together, one by one."""
+    for kind, body in records(data):
+        if kind == KIND_NETLINK:
+            for request in requests_of(body):
+                yield kind, request
+        else:
+            yield kind, body
+
+
 def _entries(path: Path, data: bytes) -> Iterator[JournalEntry]:
     run: Run | None = None
     head: tuple[int, bytes, dict[ActorName, int]] | None = None
     parts: list[tuple[ActorName, bytes]] = []
     held: NetlinkRead | None = None
-    for kind, body in records(data):
+    for kind, body in _single_records(data):
         if held is not None:
             if kind == KIND_CUT:
                 cut = msgspec.msgpack.decode(body, type=CutRecord)

@@ -10,6 +10,7 @@ from pathlib import Path
 import msgspec
 
 from actors.composition import actor_factory
+from actors.datapath.odp.messages import requests_of
 from actors.datapath.request_buffer import RequestBuffer
 from actors.host import HostSettings
 from actors.lane import EscalationError, Lane, LaneStuckError
@@ -68,8 +69,8 @@ class _Recorder:
         self.emitted.append((False, self._encode(message)))
 
     def append_netlink(self, message: memoryview, _frame_length: int, /) -> None:
-        """Keep a netlink request."""
-        self.emitted.append((True, bytes(message)))
+        """Keep netlink requests."""
+        self.emitted += ((True, request) for request in requests_of(message))
 
     def append_crash(self, actor: ActorName, kind: str, decision: str, trace: str) -> None:
         """Nothing: the lane's own observer is told."""

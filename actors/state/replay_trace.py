@@ -14,7 +14,7 @@ from actors.devices.bridge import BridgeActor
 from actors.devices.router import RouterActor
 from actors.lane import Lane
 from actors.lifetimes import KIND_NAMES
-from actors.messages.flows import InstallFlow
+from actors.messages.flows import InstallFlows
 from actors.messages.packet_in import PacketIn
 from actors.messages.simulation import Hop, PacketContext, PacketParked, Verdict
 from actors.values import ActorName, DatapathPort, PortId
@@ -44,7 +44,8 @@ class PacketTraces:
     def __init__(self) -> None:
         self.open: dict[int, PacketTrace] = {}
         self.finished: list[PacketTrace] = []
-        self._last: PacketTrace | None = None
+        self._installed_by: dict[int, PacketTrace] = {}
+        """The packet of which a flow may be made, by the flow's number, until it is."""
         self._hops: dict[int, list[tuple[ActorName, PortId]]] = {}
 
     def delivered(self, lane: Lane, actor: ActorName, message: object) -> None:
@@ -62,20 +63,24 @@ class PacketTraces:
                     trace.waited = True
             case Verdict(context) if context.raw_key:
                 self._verdict(lane, context)
-            case InstallFlow() if self._last is not None:
+            case InstallFlows():
                 names = _port_names(lane)
-                self._last.flow = (
-                    f"{describe_match(message.raw_key, message.mask, names)}"
-                    f" -> {describe_actions(message.actions, names)}"
-                )
+                for flow, raw_key in zip(message.flows, message.raw_keys, strict=True):
+                    trace = self._installed_by.pop(flow, None)
+                    if trace is not None:
+                        trace.flow = (
+                            f"{describe_match(raw_key, message.mask, names)}"
+                            f" -> {describe_actions(message.actions, names)}"
+                        )
             case _:
                 pass
 
     def _verdict(self, lane: Lane, context: PacketContext) -> None:
         trace = self.open.pop(context.number, None)
-        self._last = trace
+        self._installed_by.pop(_next_flow(lane), None)
         if trace is None:
             return
+        self._installed_by[_next_flow(lane)] = trace
         # Named only now: a device that the packet waited for had no name before.
         trace.path = [
             f"{device_name(lane, actor)} ({port_name(lane, actor, port)})"
@@ -96,10 +101,6 @@ class PacketTraces:
             which = f"for trace {context.trace}" if context.trace > 0 else "by the trace bit"
             trace.verdict += f", followed {which}"
         self.finished.append(trace)
-
-    def input_done(self) -> None:
-        """Forget the last packet: what is installed from now on is not of it."""
-        self._last = None
 
 
 def device_name(lane: Lane, actor: ActorName) -> str:
@@ -129,6 +130,12 @@ def _names_of_ports(lane: Lane) -> dict[PortId, str]:
         and actor.state.config is not None
         for port in actor.state.config.ports
     }
+
+
+def _next_flow(lane: Lane) -> int:
+    """Return the number of the next flow, if the verdict that comes now makes one."""
+    controller = lane.actor(ActorName("flow-controller"))
+    return controller.state.next_flow if isinstance(controller, FlowController) else 0
 
 
 def _port_names(lane: Lane) -> dict[DatapathPort, str]:

@@ -5,13 +5,14 @@ import statistics
 import time
 from collections.abc import Callable
 
+from actors.datapath.odp.deletions import count_deletions
 from actors.datapath.odp.messages import Families
 from actors.datapath.odp.replies import FlowInfo
-from actors.datapath.odp.reply_decoding import decode_replies
 from actors.datapath.odp.reply_encoding import encode_reply
 from actors.datapath.odp.upcalls import decode_upcall, encode_upcall
 from actors.datapath.request_buffer import RequestBuffer
 from actors.datapath.request_writer import RequestWriter
+from actors.datapath.sequence import DELETE_BITS
 from benchmarks.kernel.contest import COUNT
 from benchmarks.kernel.outcome import Part
 from benchmarks.kernel.requests import ACTIONS, EPOCH, MASK, frame, raw_key
@@ -32,7 +33,8 @@ def parts(stage: Stage) -> tuple[Part, ...]:
         _part(stage, "flow create: sent, written before", lambda: _sent(stage)),
         _part(stage, "packet execute: written, not sent", lambda: _executes(stage, _nothing)),
         _part(stage, "flow delete: written, not sent", lambda: _deletes(stage, _nothing)),
-        _part(stage, "flow delete: its reply decoded", lambda: _replies(ids)),
+        _part(stage, "flow delete: its reply counted, flow never used", lambda: _replies(ids, 0)),
+        _part(stage, "flow delete: its reply counted, flow used", lambda: _replies(ids, 1)),
         _part(stage, "upcall: decoded", lambda: _repeat(lambda: decode_upcall(upcall))),
     )
 
@@ -64,11 +66,10 @@ def _writer(stage: Stage, send: Send) -> tuple[RequestBuffer, RequestWriter]:
     return requests, RequestWriter(requests, stage.families, stage.dp_ifindex, EPOCH)
 
 
-def _batches(requests: RequestBuffer, write: Callable[[int], None]) -> int:
+def _batches(requests: RequestBuffer, write: Callable[[int, int], object]) -> int:
     begin = time.perf_counter_ns()
     for first in range(0, COUNT, BATCH):
-        for number in range(first, first + BATCH):
-            write(number)
+        write(first, first + BATCH)
         requests.flush()
     return time.perf_counter_ns() - begin
 
@@ -76,20 +77,21 @@ def _batches(requests: RequestBuffer, write: Callable[[int], None]) -> int:
 def _creates(stage: Stage, send: Send) -> int:
     keys = [raw_key(number) for number in range(COUNT)]
     requests, writer = _writer(stage, send)
-    create = writer.flow_create
-    return _batches(requests, lambda number: create(number, keys[number], MASK, ACTIONS))
+    create = writer.flow_creates
+    return _batches(requests, lambda a, b: create(range(a, b), keys[a:b], MASK, ACTIONS))
 
 
 def _executes(stage: Stage, send: Send) -> int:
-    key, packet = raw_key(0), frame(0)
+    keys, actions, packets = [raw_key(0)] * BATCH, [ACTIONS] * BATCH, [frame(0)] * BATCH
     requests, writer = _writer(stage, send)
-    execute = writer.packet_execute
-    return _batches(requests, lambda number: execute(number, key, ACTIONS, packet))
+    execute = writer.packet_executes
+    return _batches(requests, lambda a, _: execute(a, keys, actions, packets))
 
 
 def _deletes(stage: Stage, send: Send) -> int:
     requests, writer = _writer(stage, send)
-    return _batches(requests, writer.flow_delete)
+    delete = writer.flow_deletes
+    return _batches(requests, lambda a, b: delete(range(a, b)))
 
 
 def _sent(stage: Stage) -> int:
@@ -107,12 +109,16 @@ def _sent(stage: Stage) -> int:
     return time.perf_counter_ns() - begin
 
 
-def _replies(families: Families) -> int:
+def _replies(families: Families, packets: int) -> int:
     datagram = b"".join(
-        encode_reply(FlowInfo(number, 2, 1, bytes(16)), families=families, pid=1)
+        encode_reply(
+            FlowInfo(DELETE_BITS | number, 2, 1, bytes(16), packets=packets, used=packets),
+            families=families,
+            pid=1,
+        )
         for number in range(BATCH)
     )
-    return _repeat(lambda: decode_replies(datagram, families, 1), COUNT // BATCH)
+    return _repeat(lambda: count_deletions(datagram, families.flow, 1), COUNT // BATCH)
 
 
 def _repeat(operation: Callable[[], object], count: int = COUNT) -> int:

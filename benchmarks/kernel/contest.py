@@ -130,9 +130,9 @@ def _difference(stage: Stage, program: CProgram) -> str:
         sent.clear()
         for number in range(1, 101):
             if operation == "create":
-                writer.flow_create(number, raw_key(number), MASK, ACTIONS)
+                writer.flow_creates((number,), (raw_key(number),), MASK, ACTIONS)
             else:
-                writer.packet_execute(number, raw_key(number), ACTIONS, frame(0))
+                writer.packet_executes(number, (raw_key(number),), (ACTIONS,), (frame(0),))
         requests.flush()
         if b"".join(sent) != program.written(operation, count=100):
             return f"C sends other bytes than we do for {operation}"

@@ -13,7 +13,7 @@ from actors.datapath.netlink_broker import NetlinkBroker
 from actors.datapath.request_buffer import RequestBuffer
 from actors.lane import Lane
 from actors.lane_actor import LaneActor
-from actors.messages.flows import FlowRefused, FlowsDeleted, InstallFlow, RemoveFlows
+from actors.messages.flows import FlowRefused, FlowsDeleted, InstallFlows, RemoveFlows
 from actors.messages.netlink import NetlinkReplied
 from actors.messages.stored import Output
 from actors.values import ActorName, Nanoseconds
@@ -39,20 +39,19 @@ class _Nothing(Struct):
 
 
 class Producer(LaneActor):
-    """Asks the broker as the flow controller does: flow by flow, and for removals at once."""
+    """Asks the broker as the flow controller does at the end of a turn: for all flows at once."""
 
     State = _Nothing
     keys: ClassVar[list[bytes]] = []
 
     def on_receive(self, message: Produce) -> None:
         """Ask for what the order says."""
-        send = self.send
+        flows = tuple(range(message.first, message.end))
         if message.remove:
-            send(BROKER, RemoveFlows(tuple(range(message.first, message.end))))
+            self.send(BROKER, RemoveFlows(flows))
             return
-        keys = self.keys
-        for number in range(message.first, message.end):
-            send(BROKER, InstallFlow(number, keys[number], MASK, ACTIONS))
+        keys = tuple(self.keys[message.first : message.end])
+        self.send(BROKER, InstallFlows(flows, keys, MASK, ACTIONS))
 
 
 class Sink(LaneActor):

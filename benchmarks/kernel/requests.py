@@ -67,11 +67,11 @@ def told_to_c(families: Families, dp_ifindex: int, upcall_key: bytes) -> dict[st
     requests = RequestBuffer(lambda _: 0, lambda _error, _sequences: None)
     writer = RequestWriter(requests, families, dp_ifindex, EPOCH, record)
     key = raw_key(0)
-    writer.flow_create(0, key, MASK, ACTIONS)
-    writer.flow_create(0, b"", mask_for(upcall_key, FIVE_TUPLE), ACTIONS)
-    writer.flow_delete(0)
-    writer.packet_execute(0, key, ACTIONS, frame(0))
-    writer.packet_execute(0, b"", ACTIONS, b"")
+    writer.flow_creates((0,), (key,), MASK, ACTIONS)
+    writer.flow_creates((0,), (b"",), mask_for(upcall_key, FIVE_TUPLE), ACTIONS)
+    writer.flow_deletes((0,))
+    writer.packet_executes(0, (key,), (ACTIONS,), (frame(0),))
+    writer.packet_executes(0, (b"",), (ACTIONS,), (b"",))
     create, empty, delete, execute, bare = written
     pid = 0x7FABCDEF
     vport = encode_request(

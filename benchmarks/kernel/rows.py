@@ -10,8 +10,8 @@ import threading
 import time
 from collections.abc import Callable
 
+from actors.datapath.odp.deletions import count_deletions
 from actors.datapath.odp.mask import mask_for
-from actors.datapath.odp.replies import FlowInfo
 from actors.datapath.odp.reply_decoding import decode_replies
 from actors.datapath.odp.upcalls import decode_upcall
 from actors.datapath.request_buffer import RequestBuffer
@@ -45,11 +45,11 @@ def _failed(error: int, sequences: tuple[int, ...]) -> None:
 def create(stage: Stage, count: int) -> Outcome:
     keys = [raw_key(number) for number in range(count + 1)]
     sender = Sender(stage)
-    write, flush = sender.writer.flow_create, sender.requests.flush
+    write, flush = sender.writer.flow_creates, sender.requests.flush
     begin = clock()
     for first in range(1, count + 1, BATCH):
-        for number in range(first, min(first + BATCH, count + 1)):
-            write(number, keys[number], MASK, ACTIONS)
+        end = min(first + BATCH, count + 1)
+        write(range(first, end), keys[first:end], MASK, ACTIONS)
         flush()
     errors = stage.barrier()
     return Outcome(clock() - begin, errors)
@@ -57,13 +57,13 @@ def create(stage: Stage, count: int) -> Outcome:
 
 def execute(stage: Stage, count: int) -> Outcome:
     keys = [raw_key(number) for number in range(count + 1)]
-    packet = frame(0)
+    actions, packets = [ACTIONS] * (count + 1), [frame(0)] * (count + 1)
     sender = Sender(stage)
-    write, flush = sender.writer.packet_execute, sender.requests.flush
+    write, flush = sender.writer.packet_executes, sender.requests.flush
     begin = clock()
     for first in range(1, count + 1, BATCH):
-        for number in range(first, min(first + BATCH, count + 1)):
-            write(number, keys[number], ACTIONS, packet)
+        end = min(first + BATCH, count + 1)
+        write(first, keys[first:end], actions[first:end], packets[first:end])
         flush()
     errors = stage.barrier()
     return Outcome(clock() - begin, errors)
@@ -73,37 +73,38 @@ def create_delete(stage: Stage, count: int) -> Outcome:
     keys = [raw_key(number) for number in range(count + 1)]
     sender = Sender(stage)
     writer, requests = sender.writer, sender.requests
-    install, remove, flush = writer.flow_create, writer.flow_delete, requests.flush
-    receive, families = stage.channel.receive_reply, stage.families
+    install, remove, flush = writer.flow_creates, writer.flow_deletes, requests.flush
+    receive, families, pid = stage.channel.receive_reply, stage.families, stage.channel.reply_pid
     errors = deleted = 0
     begin = clock()
     for first in range(1, count + 1, BATCH):
-        numbers = range(first, min(first + BATCH, count + 1))
-        for number in numbers:
-            install(number, keys[number], MASK, ACTIONS)
+        end = min(first + BATCH, count + 1)
+        numbers = range(first, end)
+        install(numbers, keys[first:end], MASK, ACTIONS)
         flush()
-        for number in numbers:
-            remove(number)
+        remove(numbers)
         flush()
-        wanted = len(numbers)
-        while wanted > 0:
-            replies = decode_replies(receive(), families)
-            wanted -= len(replies)
-            for reply in replies:
-                if type(reply) is FlowInfo:
-                    deleted += 1
-                else:
-                    errors += 1
+        heard = 0
+        while heard < len(numbers):
+            datagram = receive()
+            gone = count_deletions(datagram, families.flow, pid)
+            deleted += gone.flows
+            heard += gone.flows
+            if gone.end < len(datagram):
+                others = len(decode_replies(datagram[gone.end :], families))
+                errors += others
+                heard += others
     return Outcome(clock() - begin, errors, deleted)
 
 
 def upcalls(stage: Stage, count: int) -> Outcome:
+    """Answer upcalls as the agent does those of a turn: all their flows, then all packets."""
     frames = [frame(number) for number in range(count)]
     sender = Sender(stage)
-    writer, requests = sender.writer, sender.requests
-    install, run, flush = writer.flow_create, writer.packet_execute, requests.flush
     mask = mask_for(stage.upcall_key, FIVE_TUPLE)
-    receive = stage.channel.receive_upcalls
+    receive, flush = stage.channel.receive_upcalls, sender.requests.flush
+    install, run = sender.writer.flow_creates, sender.writer.packet_executes
+    together = BATCH // 2
     took = 0
     number = 0
     with socket.socket(socket.AF_PACKET, socket.SOCK_RAW) as wire:
@@ -112,18 +113,17 @@ def upcalls(stage: Stage, count: int) -> Outcome:
             burst = frames[first : first + IN_FLIGHT]
             for packet in burst:
                 wire.send(packet)
-            end = number + len(burst)
+            end = first + len(burst)
             begin = clock()
             while number < end:
-                for datagram in receive():
-                    number += 1
-                    upcall = decode_upcall(datagram)
-                    key = upcall.raw_key
-                    install(number, key, mask, ACTIONS)
-                    run(number, key, ACTIONS, upcall.frame)
-                    if not number % (BATCH // 2):
-                        flush()
-            flush()
+                received = [decode_upcall(datagram) for datagram in receive()]
+                for at in range(0, len(received), together):
+                    turn = received[at : at + together]
+                    keys = [upcall.raw_key for upcall in turn]
+                    install(range(number, number + len(turn)), keys, mask, ACTIONS)
+                    run(number, keys, [ACTIONS] * len(turn), [upcall.frame for upcall in turn])
+                    flush()
+                    number += len(turn)
             took += clock() - begin
     begin = clock()
     errors = stage.barrier()
@@ -131,7 +131,7 @@ def upcalls(stage: Stage, count: int) -> Outcome:
 
 
 def create_delete_by_broker(stage: Stage, count: int) -> Outcome:
-    """As `create_delete`, but each request is a message to the NetlinkBroker on its lane."""
+    """As `create_delete`, but requests are messages to the NetlinkBroker on its lane."""
     keys = [raw_key(number) for number in range(count + 1)]
     lane = BenchLane(stage, keys)
     receive = stage.channel.receive_reply

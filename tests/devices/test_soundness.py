@@ -17,7 +17,7 @@ from actors.datapath.odp.mask import masked
 from actors.datapath.odp.requests import ExecutePacket as ExecuteRequest
 from actors.datapath.soft.flow_requests import FlowRequests
 from actors.lane_boundary import Snapshot
-from actors.messages.flows import ExecutePacket, InstallFlow
+from actors.messages.flows import ExecutePackets, InstallFlows
 from actors.messages.operator import StopRequested
 from actors.messages.packet_in import PacketIn
 from actors.messages.simulation import SendFrame
@@ -36,7 +36,7 @@ matched = dict.fromkeys(range(len(TOPOLOGIES)), 0)
 class Outcome(Struct):
     """What the agent did about one packet."""
 
-    flow: InstallFlow | None = None
+    flow: InstallFlows | None = None
     executed: bytes | None = None
     generated: int = 0
 
@@ -85,10 +85,10 @@ class Bench:
         def observe(name: ActorName, message: object) -> None:
             if name != "netlink-broker" and not isinstance(message, SendFrame):
                 return
-            if isinstance(message, InstallFlow):
+            if isinstance(message, InstallFlows):
                 outcome.flow = message
-            elif isinstance(message, ExecutePacket) and message.raw_key == raw_key:
-                outcome.executed = message.actions
+            elif isinstance(message, ExecutePackets) and message.raw_keys == (raw_key,):
+                (outcome.executed,) = message.actions
             elif isinstance(message, SendFrame):
                 outcome.generated += 1
 
@@ -161,7 +161,7 @@ def test_packet_that_matches_a_flow_is_treated_as_its_own_simulation_would(seed:
 
 
 def hold_to(
-    flow: InstallFlow,
+    flow: InstallFlows,
     at: Bench,
     random: Random,
     topology: int,

@@ -78,6 +78,23 @@ def split(datagram: bytes) -> Iterator[tuple[NetlinkHeader, bytes]]:
         at += (length + 3) & ~3
 
 
+def requests_of(written: memoryview) -> Iterator[bytes]:
+    """Yield each of the messages that stand one behind the other.
+
+    What is no whole message, and all behind it, comes as one.
+    """
+    at = 0
+    size = len(written)
+    while at < size:
+        end = size
+        if size - at >= NLMSG_HEADER_LENGTH:
+            length = (NLMSG_HEADER.unpack_from(written, at)[0] + 3) & ~3
+            if NLMSG_HEADER_LENGTH <= length <= size - at:
+                end = at + length
+        yield bytes(written[at:end])
+        at = end
+
+
 def read_ifindex(payload: bytes) -> int:
     """Return the datapath's ifindex from an ODP message's payload; OdpError if cut short."""
     if len(payload) < OVS_ATTRIBUTES - NLMSG_HEADER_LENGTH:
