@@ -76,8 +76,8 @@ def test_a_journal_whose_last_segment_was_hardly_begun_replays_and_goes_on(
     before = network.agent_pid("h1")
     assert before is not None
     journal = network.journal("h1")
+    (journal / "00000005.journal").write_bytes(rest)  # before there is another agent to look
     os.kill(before, signal.SIGKILL)
-    (journal / "00000005.journal").write_bytes(rest)
     assert replayed(network, journal)["unclosed"]
     eventually(lambda: network.agent_pid("h1") not in {None, before}, "a new agent")
     network.settle()
