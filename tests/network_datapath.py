@@ -10,6 +10,8 @@ from actors.datapath.odp.constants import (
     OVS_VPORT_TYPE_VXLAN,
 )
 from actors.datapath.odp.key import encode_key
+from actors.datapath.odp.read_requests import decode_request
+from actors.datapath.odp.reply_encoding import encode_ack
 from actors.datapath.odp.upcalls import encode_upcall
 from actors.datapath.soft.clock import TurnClock
 from actors.datapath.soft.datapath import Datapath
@@ -142,6 +144,8 @@ class MemoryDatapath:
         self.replies: list[bytes] = []
         self.refuse_with = 0
         """An errno that every send gets, as from a socket that is full."""
+        self.refuse_dumps_with = 0
+        """An errno that dumps get, as while another one is still streamed."""
         self.requests: list[bytes] = []
         """All datagrams sent so far."""
 
@@ -152,6 +156,12 @@ class MemoryDatapath:
         if self.refuse_with:
             return self.refuse_with
         self.requests.append(bytes(requests))
+        if self.refuse_dumps_with:
+            for request in decode_request(bytes(requests), FAMILIES):
+                if request.header.dump:
+                    refusal = encode_ack(request.header, AGENT_PID, self.refuse_dumps_with)
+                    self.replies.append(refusal)
+                    return 0
         self.replies += self._service.answer(bytes(requests))
         return 0
 

@@ -3,10 +3,12 @@
 Part of the netlink broker's actor: it changes the actor's `dumps`. A dump is a stream of replies
 under one sequence number that ends with NLMSG_DONE; the kernel refuses a second one on the same
 socket meanwhile (EBUSY), so it waits for its turn. A dump of flows that breaks off is reported as
-incomplete, one of ports is asked for again.
+incomplete, one of ports is asked for again. One that is refused, mostly since the kernel still
+streams one that was given up, is asked for again until it is granted: later each time, up to a
+second.
 """
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import msgspec
 
@@ -17,13 +19,16 @@ from actors.datapath.odp.requests import DeleteFlow, GetFlow, GetVport
 from actors.datapath.port_dump import PortDump
 from actors.datapath.port_requests import REQUEST_TIMEOUT
 from actors.messages.flows import FlowsDumped
-from actors.values import ActorName, Nanoseconds
+from actors.values import SECOND, ActorName, Nanoseconds
 
 if TYPE_CHECKING:
     from actors.datapath.netlink_broker import NetlinkBroker
 
 FLOW_CONTROLLER = ActorName("flow-controller")
 DATAPATH_PORTS = ActorName("datapath-ports")
+FIRST_DELAY: Final = SECOND // 10
+MOST_DELAY: Final = SECOND
+_MOST_DOUBLINGS: Final = 4
 
 
 class DumpState(msgspec.Struct):
@@ -32,6 +37,10 @@ class DumpState(msgspec.Struct):
     current: FlowDump | PortDump | None = None
     flows_wanted: bool = False
     ports_wanted: bool = False
+    put_offs: int = 0
+    """Refusals in a row."""
+    again_at: Nanoseconds | None = None
+    """When what was put off is asked for again."""
 
 
 class Dumps:
@@ -42,9 +51,9 @@ class Dumps:
 
     @property
     def deadline(self) -> Nanoseconds | None:
-        """When the dump that is under way is given up."""
-        current = self._broker.state.dumps.current
-        return None if current is None else current.deadline
+        """When the dump that is under way is given up, or the one put off is asked for."""
+        dumps = self._broker.state.dumps
+        return dumps.again_at if dumps.current is None else dumps.current.deadline
 
     def ask_flows(self) -> None:
         """Ask for all flows, unless that is under way."""
@@ -70,7 +79,7 @@ class Dumps:
     def _begin(self) -> None:
         broker = self._broker
         state, dumps = broker.state, broker.state.dumps
-        if not state.connected or dumps.current is not None:
+        if not state.connected or dumps.current is not None or dumps.again_at is not None:
             return
         now = broker.lane.now
         deadline = Nanoseconds(now + REQUEST_TIMEOUT)
@@ -112,8 +121,10 @@ class Dumps:
 
     def done(self, sequence: int) -> None:
         """Hear that a dump is complete."""
-        current = self._broker.state.dumps.current
+        dumps = self._broker.state.dumps
+        current = dumps.current
         if current is not None and current.sequence == sequence:
+            dumps.put_offs = 0
             self._end(current, complete=True)
 
     def has(self, sequence: int) -> bool:
@@ -123,11 +134,28 @@ class Dumps:
 
     def refused(self, sequence: int) -> bool:
         """Hear that a dump failed; return False if no dump has that number."""
-        current = self._broker.state.dumps.current
+        dumps = self._broker.state.dumps
+        current = dumps.current
         if current is None or current.sequence != sequence:
             return False
+        dumps.put_offs += 1
+        delay = min(FIRST_DELAY << min(dumps.put_offs - 1, _MOST_DOUBLINGS), MOST_DELAY)
+        dumps.again_at = Nanoseconds(self._broker.lane.now + delay)
+        dumps.flows_wanted |= isinstance(current, FlowDump)
         self._end(current, complete=False)
+        self._broker.set_timer()
         return True
+
+    def time_out(self, at: Nanoseconds) -> None:
+        """Give up a dump whose time is over, ask again for one whose time has come."""
+        deadline = self.deadline
+        if deadline is None or deadline > at:
+            return
+        if self._broker.state.dumps.current is None:
+            self._broker.state.dumps.again_at = None
+            self._begin()
+        else:
+            self.give_up()
 
     def give_up(self) -> None:
         """End the dump that is under way with what has come."""

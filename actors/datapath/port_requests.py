@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final, Literal, assert_never
 import msgspec
 from msgspec.structs import replace
 
+from actors.datapath.deadlines import Deadlines
 from actors.datapath.odp import constants as c
 from actors.datapath.odp.replies import VportInfo
 from actors.datapath.odp.requests import DeleteVport, GetVport, NewVport, SetVport
@@ -66,6 +67,25 @@ class PortRequests:
 
     def __init__(self, broker: "NetlinkBroker") -> None:
         self._broker = broker
+        self._deadlines = Deadlines(self._deadline_of)
+
+    def restored(self) -> None:
+        """Rebuild the order of the deadlines from the broker's state."""
+        state = self._broker.state
+        self._deadlines.clear()
+        for requests in (state.pending, state.opening):
+            for key, pending in requests.items():
+                self._deadlines.add(key, pending.deadline)
+
+    @property
+    def deadline(self) -> Nanoseconds | None:
+        """When the first of the requests is given up."""
+        return self._deadlines.first()
+
+    def _deadline_of(self, key: int | str) -> Nanoseconds | None:
+        state = self._broker.state
+        pending = state.pending.get(key) if isinstance(key, int) else state.opening.get(key)
+        return None if pending is None else pending.deadline
 
     # --- what is asked ------------------------------------------------------------------------
 
@@ -87,6 +107,7 @@ class PortRequests:
             self._create(wanted)
         else:
             state.opening[message.link] = wanted
+            self._deadlines.add(message.link, wanted.deadline)
             broker.emit(OpenUpcalls(message.link))
 
     def opened(self, message: UpcallsOpened) -> None:
@@ -127,6 +148,7 @@ class PortRequests:
 
     def _expect(self, sequence: int, pending: PendingRequest) -> None:
         self._broker.state.pending[sequence] = pending
+        self._deadlines.add(sequence, pending.deadline)
         self._broker.set_timer()
 
     # --- what is answered ---------------------------------------------------------------------
@@ -217,6 +239,9 @@ class PortRequests:
     def time_out(self, at: Nanoseconds) -> None:
         """Give up on requests whose time is over."""
         broker = self._broker
+        first = self.deadline
+        if first is None or first > at:
+            return
         for sequence, pending in list(broker.state.pending.items()):
             if pending.deadline <= at:
                 del broker.state.pending[sequence]
