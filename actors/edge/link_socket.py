@@ -1,7 +1,8 @@
 """LinkSocket: rtnetlink's notifications of interfaces, and dumps of them, over one socket.
 
-Of a message three attributes are read, here and not by pyroute2: importing that takes an agent
-0.1 s of its start. They are read of the last message of each interface only.
+pyroute2 reads the messages, of each interface the last one only, and of that three attributes: all
+that it knows of an interface takes it 1 ms each. The socket is our own: that notifications were
+lost (ENOBUFS) must be known here, so that a dump follows.
 """
 
 import errno
@@ -12,6 +13,8 @@ from collections.abc import Iterator
 from typing import Final, Self
 
 from msgspec import Struct
+from pyroute2.netlink import nlmsg
+from pyroute2.netlink.exceptions import NetlinkError
 
 from actors.messages.topology import Link
 
@@ -20,8 +23,6 @@ NLMSG_ERROR, NLMSG_DONE, RTM_NEWLINK, RTM_DELLINK, RTM_GETLINK = 2, 3, 16, 17, 1
 NLM_F_REQUEST, NLM_F_DUMP, NLM_F_DUMP_INTR = 0x1, 0x300, 0x10
 RTMGRP_LINK = 1
 IFLA_EXT_MASK, RTEXT_FILTER_SKIP_STATS = 29, 8
-IFLA_IFNAME, IFLA_MTU, IFLA_CARRIER = 3, 4, 33
-NLA_TYPE_MASK = 0x3FFF
 IFF_UP, IFF_LOWER_UP = 0x1, 0x10000
 SO_RCVBUFFORCE: Final = 33
 
@@ -37,8 +38,6 @@ _NOT_NOW = frozenset({errno.ENOBUFS, errno.ENOMEM, errno.EBUSY, errno.EINTR})
 
 _HEADER = struct.Struct("=IHHII")
 _INFO = struct.Struct("=BxHiII")
-_ATTRIBUTE = struct.Struct("=HH")
-_U32 = struct.Struct("=I")
 
 
 class Lost(Struct, frozen=True):
@@ -58,6 +57,25 @@ class Dump(Struct, frozen=True):
     since: tuple[Link | LinkGone, ...]
     sound: bool
     """False: it may lack interfaces, as they changed under it or notifications were lost."""
+
+
+class _LinkMessage(nlmsg):  # type: ignore[misc]
+    """struct ifinfomsg and what is wanted of its attributes (linux/if_link.h)."""
+
+    prefix = "IFLA_"
+    fields = (
+        ("family", "B"),
+        ("__align", "x"),
+        ("ifi_type", "H"),
+        ("index", "i"),
+        ("flags", "I"),
+        ("change", "I"),
+    )
+    nla_map = (
+        (3, "IFLA_IFNAME", "cdata"),  # any octets, not text
+        (4, "IFLA_MTU", "uint32"),
+        (33, "IFLA_CARRIER", "uint8"),
+    )
 
 
 class _Message(Struct, frozen=True):
@@ -185,31 +203,16 @@ def _said(message: _Message) -> Link | LinkGone:
 
 
 def _parse(message: _Message) -> Link:
-    attributes = dict(_attributes(message.raw))
-    *_, flags, _ = _INFO.unpack_from(message.raw, _HEADER.size)
-    carrier = attributes.get(IFLA_CARRIER)
+    read = _LinkMessage(message.raw)
+    try:
+        read.decode()
+    except (NetlinkError, struct.error, ValueError) as error:
+        raise OSError(errno.EBADMSG, f"a message about an interface is wrong: {error}") from error
+    carrier = read.get("IFLA_CARRIER")
     return Link(
-        attributes.get(IFLA_IFNAME, b"").rstrip(b"\0").decode(errors="backslashreplace"),
+        read.get("IFLA_IFNAME", b"").rstrip(b"\0").decode(errors="backslashreplace"),
         message.index,
-        bool(flags & IFF_UP),
-        _number(attributes.get(IFLA_MTU, bytes(4))),
-        bool(flags & IFF_LOWER_UP if carrier is None else any(carrier)),
+        bool(read["flags"] & IFF_UP),
+        read.get("IFLA_MTU", 0),
+        bool(read["flags"] & IFF_LOWER_UP if carrier is None else carrier),
     )
-
-
-def _attributes(raw: bytes) -> Iterator[tuple[int, bytes]]:
-    """Yield type and value of the attributes that a message about an interface has."""
-    at = _HEADER.size + _INFO.size
-    while at + _ATTRIBUTE.size <= len(raw):
-        length, kind = _ATTRIBUTE.unpack_from(raw, at)
-        if not _ATTRIBUTE.size <= length <= len(raw) - at:
-            raise OSError(errno.EBADMSG, "an attribute's length is wrong")
-        yield kind & NLA_TYPE_MASK, raw[at + _ATTRIBUTE.size : at + length]
-        at += (length + 3) & ~3
-
-
-def _number(value: bytes) -> int:
-    if len(value) != _U32.size:
-        raise OSError(errno.EBADMSG, "an MTU has 32 bits")
-    number: int = _U32.unpack(value)[0]
-    return number
