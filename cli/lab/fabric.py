@@ -27,15 +27,11 @@ from cli.lab.plan import (
     UnplugMachine,
     after,
 )
+from cli.lab.store_network import STORE_ADDRESS, STORE_NETWORK, host_address
 from cli.lab.wanted import NOTHING, Host, Lab, Machine, Plug
 
-STORE_ADDRESS = "198.19.255.254"
-"""Where hosts reach a store that is no file (a network for benchmarks, RFC 2544)."""
-_STORE_PREFIX = 16
 _STORE_BRIDGE = "store"
 _STORE_LINK = "store0"
-_MOST_STORE_LINKS = 65_000
-"""Hosts' addresses on the store network are used again after so many."""
 
 _BRIDGE = "underlay"
 _HOST_LINK = "underlay0"
@@ -98,7 +94,9 @@ class Fabric:
         self._underlay.add_bridge(_BRIDGE, self.actual.mtu)
         if store_network:
             self._underlay.add_bridge(_STORE_BRIDGE, self.actual.mtu)
-            self._underlay.set_addresses(_STORE_BRIDGE, (f"{STORE_ADDRESS}/{_STORE_PREFIX}",))
+            self._underlay.set_addresses(
+                _STORE_BRIDGE, (f"{STORE_ADDRESS}/{STORE_NETWORK.prefixlen}",)
+            )
 
     def close(self) -> None:
         """Let everything go."""
@@ -167,12 +165,11 @@ class Fabric:
             raise
 
     def _reach_store(self, host: Namespace, number: int) -> None:
-        cable, place = f"store{number}", (number - 1) % _MOST_STORE_LINKS + 1
+        cable = f"store{number}"
         self._underlay.add_veth(cable, host, _STORE_LINK, NOTHING.mtu, None)
         self._underlay.join_bridge(cable, _STORE_BRIDGE)
         self._settle(host, _STORE_LINK_ONLY)
-        address = f"198.19.{place >> 8}.{place & 0xFF}/{_STORE_PREFIX}"
-        host.set_addresses(_STORE_LINK, (address,))
+        host.set_addresses(_STORE_LINK, (host_address(number),))
 
     def _remove_host(self, name: str) -> None:
         del self._cables[name]

@@ -14,13 +14,14 @@ from urllib.parse import urlsplit
 
 from actors.state.store.open import with_credential
 from actors.state.store.zookeeper.address import parse_address
-from cli.lab.fabric import STORE_ADDRESS
 from cli.lab.relay import Relay
 from cli.lab.state_folder import LabFiles
+from cli.lab.store_network import STORE_ADDRESS
 from cli.lab.zookeeper_server import Member, ServerOptions, ZookeeperFailed, ZookeeperServer
 
 OWN_SERVER: Final = "zookeeper"
 """What `--store` says for a server of the lab's own."""
+_GIVEN: Final = "zookeeper:"
 _PORT: Final = 2181
 _OPTIONS: Final = ServerOptions(tick=500, durable=False, listen=STORE_ADDRESS)
 _FIRST_PAUSE: Final = 0.3
@@ -162,6 +163,11 @@ class OwnServer(LabStore):
         self._listener.close()
 
 
+def is_networked(asked: str) -> bool:
+    """Tell whether hosts need the store network for the store that `--store` asks for."""
+    return asked == OWN_SERVER or asked.startswith(_GIVEN)
+
+
 def lab_store(asked: str, files: LabFiles) -> LabStore:
     """Return the store that `--store` asks for. Call it in the machine's network.
 
@@ -169,4 +175,4 @@ def lab_store(asked: str, files: LabFiles) -> LabStore:
     """
     if asked == OWN_SERVER:
         return OwnServer(files)
-    return GivenServers(asked) if asked.startswith("zookeeper:") else FileStore(asked)
+    return GivenServers(asked) if asked.startswith(_GIVEN) else FileStore(asked)

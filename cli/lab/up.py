@@ -27,10 +27,11 @@ from cli.errors import CommandError, ExitStatus
 from cli.lab import control
 from cli.lab.down import alone, tear_down
 from cli.lab.from_document import wanted_lab
-from cli.lab.lab_store import OWN_SERVER
+from cli.lab.lab_store import OWN_SERVER, is_networked
 from cli.lab.launch import KEEPER, launch
 from cli.lab.registry import RunningLab, find_lab
 from cli.lab.state_folder import DEFAULT_NAME, LabFiles, check_socket_paths, lab_files
+from cli.lab.store_network import check_underlay
 from cli.lab.view import LabView, latest_claim, open_lab_store, with_links
 from cli.lab.wait import Change, announce, wait
 from cli.lab.wanted import Lab
@@ -75,7 +76,8 @@ def up(
     datapath = _datapath(request.datapath)
     store = None if request.store is None else _absolute(request.store)
     document = _load(request.file)
-    files = lab_files(request.name or DEFAULT_NAME, make=True)
+    name = DEFAULT_NAME if request.name is None else request.name
+    files = lab_files(name, make=True)
     order = _Order(files, document, wanted_lab(document), store, datapath)
     check_socket_paths(files, tuple(order.wanted.hosts))
     with _terminable():
@@ -115,6 +117,9 @@ def _make(order: _Order, progress: Callable[[str], None], keeper: tuple[str, ...
         running = find_lab(files.folder.name)
         if running is not None:
             _refuse_other_settings(running, order.store, order.datapath)
+        if is_networked(order.store or "" if running is None else running.store_asked):
+            check_underlay(order.wanted)
+        if running is not None:
             change = _build(running, order, progress)
             return _Made(_started(files), change, first=False)
         try:
@@ -189,6 +194,11 @@ def _load(path: Path) -> Document:
 
 def _absolute(url: str) -> str:
     """Return the URL with an absolute path: the agents' working directory is another."""
+    if not url:
+        raise CommandError(
+            "--store: the URL is missing (without the option, the store is a file of the lab's)",
+            ExitStatus.USAGE,
+        )
     if url.startswith("memory:"):
         raise CommandError(
             f"{url}: a store in memory is one process's, a lab has several", ExitStatus.USAGE

@@ -227,3 +227,10 @@ def test_a_store_of_ones_own_is_used_and_outlives_the_lab(lab: LabRunner, tmp_pa
     assert lab.status()["store"]["url"] == store
     lab.down()
     assert (tmp_path / "mine.db").exists()
+
+
+def test_an_empty_url_or_name_is_not_taken_for_none(lab: LabRunner) -> None:
+    for option, said in (("--store", "--store: the URL is missing"), ("--name", "cannot name a")):
+        refused = lab.up(TWO_HOSTS, option, "", check=False)
+        assert (refused.returncode, refused.stderr.count("\n")) == (2, 1)
+        assert said in refused.stderr

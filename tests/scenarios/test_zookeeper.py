@@ -103,6 +103,13 @@ def test_commands_find_the_store_of_the_lab(shared: Network) -> None:
     assert refused.returncode == 5
 
 
+def test_a_running_lab_is_not_changed_to_an_underlay_in_the_stores_network(shared: Network) -> None:
+    refused = shared.up(DOCUMENT.replace("198.18.0.2", "198.19.0.2"), check=False)
+    assert refused.returncode == 2
+    assert "the underlay address 198.19.0.2 is in 198.19.0.0/16" in refused.stderr
+    assert shared.run("topology", "diff", str(shared.document(DOCUMENT))).stdout == ""
+
+
 def test_a_killed_agent_comes_back_without_waiting_for_its_lease(shared: Network) -> None:
     with pinging(shared.machine("web1"), ADDRESSES["db2"]) as ping:
         ping.goes_on()
