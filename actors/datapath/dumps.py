@@ -62,6 +62,11 @@ class Dumps:
             dumps.flows_wanted = True
             self._begin()
 
+    def ask_flows_now(self) -> None:
+        """Ask for all flows without waiting for what was put off: somebody waits for them."""
+        self._broker.state.dumps.again_at = None
+        self.ask_flows()
+
     def ask_ports(self) -> None:
         """Ask for all ports."""
         self._broker.state.dumps.ports_wanted = True

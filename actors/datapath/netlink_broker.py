@@ -165,7 +165,7 @@ class NetlinkBroker(LaneActor):
             case ExpireInherited():
                 self.inherited.expire()
             case DumpFlows():
-                self.dumps.ask_flows()
+                self.dumps.ask_flows_now()
             case FlushFlows():
                 if self.state.connected:
                     self.request(DeleteFlow(self.state.datapath))
