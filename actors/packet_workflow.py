@@ -18,11 +18,11 @@ from actors.lane_actor import LaneActor
 from actors.lifetimes import LIFE_ERROR, LIFE_NONE, LIFE_PLAIN, LIFE_TUNNEL
 from actors.messages.flow_state import FlowStateReceived
 from actors.messages.flows import (
-    ExecutePackets,
     InvalidateTags,
     LocalPort,
     LocalPortsChanged,
     TunnelPeersChanged,
+    executions,
 )
 from actors.messages.operator import Inspect, Inspected
 from actors.messages.packet_in import PacketIn
@@ -359,14 +359,7 @@ class PacketWorkflow(LaneActor):
             for _ in held.frames:
                 self._count("duplicate of a dropped packet")
             return
-        count = len(held.frames)
-        if count:
-            self.send(
-                NETLINK_BROKER,
-                ExecutePackets(
-                    (message.raw_key,) * count, (message.actions,) * count, tuple(held.frames)
-                ),
-            )
+        self.send(NETLINK_BROKER, executions(message.raw_key, message.actions, held.frames))
 
     def _forget_old_holds(self, at: Nanoseconds) -> None:
         state = self.state

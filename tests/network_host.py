@@ -8,14 +8,13 @@ import msgspec
 
 from actors.composition import actor_factory
 from actors.datapath.flow_counters import FlowCounters
-from actors.datapath.odp.constants import OVS_PACKET_CMD_ACTION
 from actors.datapath.odp.upcalls import decode_upcall
 from actors.datapath.request_buffer import RequestBuffer
+from actors.edge.datapath_readers import packets_of
 from actors.lane import Lane
 from actors.lane_actor import LaneActor
 from actors.messages.netlink import DatapathLost, NetlinkReplied, NetlinkSendFailed, PortsSettled
 from actors.messages.operator import AgentStarted, OperatorAnswered, StopComplete
-from actors.messages.packet_in import PacketIn
 from actors.messages.stored import Input, Output
 from actors.messages.topology import Link, LinksChanged
 from actors.packets.flow_key import TunnelKey
@@ -99,10 +98,8 @@ class HostEnd:
         while self.datapath.replies:
             datagram = self.datapath.receive_reply()
             self.give(ActorName("netlink-broker"), NetlinkReplied(at, datagram))
-        for datagram in self.datapath.receive_upcalls():
-            upcall = decode_upcall(datagram)
-            by_action = upcall.cmd == OVS_PACKET_CMD_ACTION
-            packet = PacketIn(at, upcall.raw_key, upcall.frame, by_action, upcall.userdata)
+        upcalls = [decode_upcall(datagram) for datagram in self.datapath.receive_upcalls()]
+        for packet in packets_of(upcalls, at):
             self.give(ActorName("packet-workflow"), packet)
 
     def start(self) -> None:

@@ -17,6 +17,7 @@ from actors.datapath.flow_table import Flow, FlowTable
 from actors.datapath.flow_table_text import describe_counts, describe_flows
 from actors.datapath.odp.actions import MAX_ACTIONS_LENGTH
 from actors.datapath.odp.mask import mask_for, masked
+from actors.datapath.outgoing import NETLINK_BROKER, Outlet
 from actors.datapath.reachability import (
     Reach,
     reach,
@@ -31,16 +32,13 @@ from actors.lane_actor import LaneActor
 from actors.lifetimes import LIFE_NONE
 from actors.messages.flows import (
     DumpFlows,
-    ExecutePackets,
     FlowRefused,
     FlowsDeleted,
     FlowsDumped,
     FlowStatistics,
     FlushFlows,
-    InstallFlows,
     InvalidateTags,
     LocalPortsChanged,
-    RemoveFlows,
     TagHeld,
     TagReleased,
     TunnelPeersChanged,
@@ -57,7 +55,6 @@ from actors.state.tables import ACTIVE_TABLE
 from actors.tracing.trace_bit import with_trace_bit
 from actors.values import SECOND, ActorName, Nanoseconds, PortId, Tag
 
-NETLINK_BROKER = ActorName("netlink-broker")
 PACKET_WORKFLOW = ActorName("packet-workflow")
 STATE_TABLES = ActorName("state-tables")
 TRACE_BOOK = ActorName("trace-book")
@@ -113,6 +110,7 @@ class FlowController(LaneActor):
     def restored(self) -> None:
         """Rebuild the indexes of the flow table."""
         self.table = FlowTable(self.state.flows)
+        self.outlet = Outlet(self.lane, self.name, self.state.outgoing)
         self._ways: dict[PortId, Reach] = {}
 
     def on_receive(self, message: ControllerMessage) -> None:
@@ -146,10 +144,10 @@ class FlowController(LaneActor):
                 self._reset(message)
             case FlushFlows():
                 self._release(self.table.clear())
-                self._let_out()
+                self.outlet.let_out()
                 self.send(NETLINK_BROKER, message)
             case TurnEnded():
-                self._let_out()
+                self.outlet.let_out()
             case Tick():
                 self._expire(message.at)
             case Inspect():
@@ -204,25 +202,7 @@ class FlowController(LaneActor):
         """Let a packet go. Of packets that are followed, other hosts are told by the trace bit."""
         if context.trace:
             actions = with_trace_bit(actions)
-        if self._gathers():
-            self.state.outgoing.add_packet(context.raw_key, actions, context.frame)
-            return
-        self.send(
-            NETLINK_BROKER, ExecutePackets((context.raw_key,), (actions,), (context.frame,))
-        )
-
-    def _gathers(self) -> bool:
-        """Tell whether what goes out now waits for the end of the turn, to go with others."""
-        outgoing = self.state.outgoing
-        if not self.lane.more and not outgoing:
-            return False
-        self.lane.at_end_of_turn(self.name)
-        return True
-
-    def _let_out(self) -> None:
-        """Send the flows and packets that have gathered."""
-        for message in self.state.outgoing.take():
-            self.send(NETLINK_BROKER, message)
+        self.outlet.execute(context.raw_key, actions, context.frame)
 
     def _report(self, context: PacketContext) -> None:
         """Tell the trace book how a packet that is followed went on from here."""
@@ -283,10 +263,7 @@ class FlowController(LaneActor):
                 owner = watched.get(tag)
                 if owner is not None:
                     self.send(owner, TagHeld(tag))
-        if self._gathers():
-            state.outgoing.add_flow(number, raw_key, mask, actions)
-        else:
-            self.send(NETLINK_BROKER, InstallFlows((number,), (raw_key,), mask, actions))
+        self.outlet.install(number, raw_key, mask, actions)
         if not state.timer:
             state.timer = True
             self.send(CLOCK, WakeMe(self.name, Nanoseconds(self.lane.now + EXPIRY_INTERVAL)))
@@ -309,9 +286,7 @@ class FlowController(LaneActor):
         if numbers:
             for number in numbers:
                 self._release(self.table.remove(number))
-            if self.state.outgoing.has_flow_from(max(numbers)):
-                self._let_out()
-            self.send(NETLINK_BROKER, RemoveFlows(numbers))
+            self.outlet.remove(numbers)
 
     def _release(self, tags: tuple[Tag, ...]) -> None:
         """Tell the owners of watched tags that no flow depends on them any more."""

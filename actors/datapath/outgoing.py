@@ -1,14 +1,19 @@
-"""Outgoing: the flows and packets of a lane's turn, gathered so that they leave together.
+"""Outlet: the flow controller's way to the netlink broker, and what has gathered there in a turn.
 
-Flows are gathered by their form, whatever the order they come in; packets keep their order. All
-flows leave before all packets. Bounded by the turn, which has few packets. Pure.
+What several packets lead to that came in together leaves together. Flows are gathered by their
+form, whatever the order they come in; packets keep their order. All flows leave before all
+packets, and a flow before its removal. Bounded by the turn, which has few packets.
 """
 
 from collections.abc import Iterator
 
 from msgspec import Struct, field
 
-from actors.messages.flows import ExecutePackets, InstallFlows
+from actors.lane import Lane
+from actors.messages.flows import ExecutePackets, InstallFlows, RemoveFlows
+from actors.values import ActorName
+
+NETLINK_BROKER = ActorName("netlink-broker")
 
 
 class AlikeFlows(Struct):
@@ -19,7 +24,7 @@ class AlikeFlows(Struct):
 
 
 class Outgoing(Struct):
-    """See the module."""
+    """What has gathered: a part of its owner's state. Pure."""
 
     lowest: int = 0
     """The lowest number of a gathered flow; 0 if there is none."""
@@ -61,3 +66,45 @@ class Outgoing(Struct):
         if self.frames:
             yield ExecutePackets(tuple(self.raw_keys), tuple(self.actions), tuple(self.frames))
             self.raw_keys, self.actions, self.frames = [], [], []
+
+
+class Outlet:
+    """See the module. `owner` is the actor that is to be sent TurnEnded, and calls `let_out`."""
+
+    __slots__ = ("_gathered", "_lane", "_owner")
+
+    def __init__(self, lane: Lane, owner: ActorName, gathered: Outgoing) -> None:
+        self._lane = lane
+        self._owner = owner
+        self._gathered = gathered
+
+    def install(self, flow: int, raw_key: bytes, mask: bytes, actions: bytes) -> None:
+        """Create a flow; flows' numbers rise."""
+        if self._is_gathering():
+            self._gathered.add_flow(flow, raw_key, mask, actions)
+        else:
+            self._lane.send(NETLINK_BROKER, InstallFlows((flow,), (raw_key,), mask, actions))
+
+    def execute(self, raw_key: bytes, actions: bytes, frame: bytes) -> None:
+        """Let a packet go."""
+        if self._is_gathering():
+            self._gathered.add_packet(raw_key, actions, frame)
+        else:
+            self._lane.send(NETLINK_BROKER, ExecutePackets((raw_key,), (actions,), (frame,)))
+
+    def remove(self, flows: tuple[int, ...]) -> None:
+        """Remove flows, at once."""
+        if self._gathered.has_flow_from(max(flows)):
+            self.let_out()
+        self._lane.send(NETLINK_BROKER, RemoveFlows(flows))
+
+    def let_out(self) -> None:
+        """Send what has gathered."""
+        for message in self._gathered.take():
+            self._lane.send(NETLINK_BROKER, message)
+
+    def _is_gathering(self) -> bool:
+        if not self._lane.more and not self._gathered:
+            return False
+        self._lane.at_end_of_turn(self._owner)
+        return True

@@ -1,5 +1,6 @@
 """Flow controller -> netlink broker, and what comes back; invalidations from devices."""
 
+from collections.abc import Sequence
 from typing import Literal
 
 from msgspec import Struct
@@ -25,6 +26,12 @@ class ExecutePackets(Struct, frozen=True, gc=False):
     raw_keys: tuple[bytes, ...]
     actions: tuple[bytes, ...]
     frames: tuple[bytes, ...]
+
+
+def executions(raw_key: bytes, actions: bytes, frames: Sequence[bytes]) -> ExecutePackets:
+    """Return the order to do the same to several frames."""
+    count = len(frames)
+    return ExecutePackets((raw_key,) * count, (actions,) * count, tuple(frames))
 
 
 class RemoveFlows(Struct, frozen=True, gc=False):

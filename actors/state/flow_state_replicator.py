@@ -22,11 +22,11 @@ from actors.messages.flow_state import (
     ShareFlowState,
 )
 from actors.messages.flows import (
-    ExecutePackets,
     InvalidateTags,
     LocalPortsChanged,
     TunnelPeer,
     TunnelPeersChanged,
+    executions,
 )
 from actors.messages.operator import Inspect, Inspected
 from actors.messages.time import Tick, WakeMe
@@ -123,11 +123,8 @@ class FlowStateReplicator(LaneActor):
                 continue
             tunnel = TunnelKey(FLOW_STATE_KEY, peer.local, peer.remote)
             actions = encode_actions((SetTunnel(tunnel), Output(tunnel_port)))
-            count = len(frames)
-            state.sent += count
-            self.send(
-                NETLINK_BROKER, ExecutePackets((b"",) * count, (actions,) * count, tuple(frames))
-            )
+            state.sent += len(frames)
+            self.send(NETLINK_BROKER, executions(b"", actions, frames))
 
     def _received(self, message: FlowStateReceived) -> None:
         state = self.state
