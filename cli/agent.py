@@ -18,7 +18,9 @@ from supervisor import run_agent
 
 
 def agent(
-    config: Annotated[Path, typer.Option("--config", help="The agent's configuration (YAML).")],
+    config: Annotated[
+        Path, typer.Option("--config", metavar="FILE", help="The agent's configuration (YAML).")
+    ],
 ) -> None:
     """Run the agent of one host until it is told to stop."""
     try:

@@ -14,7 +14,9 @@ import typer
 from cli.inspection import gather, lines
 from cli.inspection.agent_socket import agent_socket
 
-Host = Annotated[str, typer.Argument(help="A host of the lab, or the one behind --socket.")]
+Host = Annotated[
+    str, typer.Argument(metavar="HOST", help="A host of the lab, or the one behind --socket.")
+]
 Name = Annotated[str | None, typer.Option("--name", help="Which lab, where there are several.")]
 Socket = Annotated[
     Path | None, typer.Option("--socket", help="The agent's control socket, where no lab runs.")
@@ -60,7 +62,10 @@ def stats(host: Host, name: Name = None, socket: Socket = None, as_json: AsJson 
 
 def fault(
     host: Host,
-    actor: Annotated[str, typer.Argument(help="An actor, such as flow-controller or bridge/web.")],
+    actor: Annotated[
+        str,
+        typer.Argument(metavar="ACTOR", help="An actor, such as flow-controller or bridge/web."),
+    ],
     times: Annotated[
         int, typer.Option("--times", min=1, max=1000, help="How many messages crash it.")
     ] = 1,

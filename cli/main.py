@@ -82,7 +82,7 @@ def _dispatch(arguments: list[str]) -> int:
         if isinstance(found, typer.Typer):
             command = get_command(found)
         else:
-            single = typer.Typer(add_completion=False)
+            single = typer.Typer(add_completion=False, rich_markup_mode=None)
             single.command(name)(found)
             command = get_command(single)
         words, program = arguments[1:], f"ayatori {name}"

@@ -11,8 +11,13 @@ from actors.datapath.odp.errors import OdpError
 from actors.datapath.odp.messages import Families
 from actors.datapath.odp.read_requests import decode_request
 from actors.messages.simulation import Hop
-from actors.state.document import DocumentError, compile_document, load_document
-from actors.state.journal_format import JournalError
+from actors.state.document import (
+    DocumentError,
+    DocumentUnreadable,
+    compile_document,
+    load_document,
+)
+from actors.state.journal_format import JournalError, JournalUnreadable
 from actors.state.journal_reader import InputRead, decode_output
 from actors.state.replay import Difference, Emitted, Replay, ReplayResult
 from actors.state.replay_trace import PacketTraces, device_name, plain
@@ -22,22 +27,30 @@ from cli.errors import CommandError, ExitStatus
 
 
 def replay(
-    journal: Annotated[Path, typer.Argument(help="A journal folder, or one of its segments.")],
+    journal: Annotated[
+        Path, typer.Argument(metavar="JOURNAL", help="A journal folder, or one of its segments.")
+    ],
     until: Annotated[
         int | None, typer.Option(help="Stop after the input of this number.", min=0)
     ] = None,
     start: Annotated[
-        int, typer.Option("--from", help="With --step: show from the input of this number.", min=1)
-    ] = 1,
+        int | None,
+        typer.Option("--from", help="With --step: show from the input of this number.", min=1),
+    ] = None,
     step: Annotated[
-        bool, typer.Option(help="Show each message as it is delivered, and the actor's state.")
+        bool,
+        typer.Option("--step", help="Show each message as it is delivered, and the actor's state."),
     ] = False,
     packets: Annotated[
-        bool, typer.Option(help="Show each packet-in: its path, its verdict, its flow.")
+        bool,
+        typer.Option("--packets", help="Show each packet-in: its path, its verdict, its flow."),
     ] = False,
     what_if: Annotated[
         Path | None,
-        typer.Option(help="Ask how the packets would have fared under this topology document."),
+        typer.Option(
+            metavar="FILE",
+            help="Ask how the packets would have fared under this topology document.",
+        ),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
@@ -45,21 +58,26 @@ def replay(
 
     Prints `inputs N, outputs N, differences 0`, or the first difference and exits 1.
     """
+    if start is not None and not step:
+        raise CommandError("--from goes with --step", ExitStatus.USAGE)
+    if step and (packets or as_json):
+        raise CommandError("--step goes without --packets and --json", ExitStatus.USAGE)
+    if what_if is not None and (step or packets or until is not None):
+        raise CommandError("--what-if goes without --step, --packets and --until", ExitStatus.USAGE)
     if what_if is not None:
         _ask_what_if(journal, what_if, as_json=as_json)
         return
     again = Replay(journal)
     if step:
-        _Stepper(again, start).attach()
+        _Stepper(again, start or 1).attach()
     elif packets:
         _PacketPrinter(again, as_json=as_json).attach()
     try:
         result = again.run(until)
+    except JournalUnreadable as error:
+        raise CommandError(str(error), ExitStatus.NOT_FOUND) from error
     except JournalError as error:
-        missing = not journal.exists()
-        raise CommandError(
-            str(error), ExitStatus.NOT_FOUND if missing else ExitStatus.FAILED
-        ) from error
+        raise CommandError(str(error)) from error
     _report(again, result, as_json=as_json)
     if result.differences:
         raise typer.Exit(ExitStatus.FAILED)
@@ -69,8 +87,12 @@ def _ask_what_if(journal: Path, document: Path, *, as_json: bool) -> None:
     try:
         objects = compile_document(load_document(document))
         answer = ask_what_if(journal, objects)
+    except DocumentUnreadable as error:
+        raise CommandError(str(error), ExitStatus.NOT_FOUND) from error
     except DocumentError as error:
         raise CommandError(str(error), ExitStatus.USAGE) from error
+    except JournalUnreadable as error:
+        raise CommandError(str(error), ExitStatus.NOT_FOUND) from error
     except JournalError as error:
         raise CommandError(str(error)) from error
     if as_json:

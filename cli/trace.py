@@ -26,7 +26,9 @@ app = typer.Typer(
     help="Follow packets through the devices of a host, and out of tunnels at others.",
 )
 
-Host = Annotated[str, typer.Argument(help="A host of the lab, or the one behind --socket.")]
+Host = Annotated[
+    str, typer.Argument(metavar="HOST", help="A host of the lab, or the one behind --socket.")
+]
 Name = Annotated[str | None, typer.Option("--name", help="Which lab, where there are several.")]
 Socket = Annotated[
     Path | None, typer.Option("--socket", help="The agent's control socket, where no lab runs.")

@@ -122,7 +122,9 @@ class JournalWriter:
             settings.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
             existing = sorted(settings.directory.glob("[0-9]*.journal"))
             self._next = int(existing[-1].stem) + 1 if existing else 1
-        except (OSError, ValueError) as error:
+        except OSError as error:
+            raise JournalError(f"journal folder {error.filename}: {error.strerror}") from error
+        except ValueError as error:
             raise JournalError(f"journal folder {settings.directory}: {error}") from error
 
     # --- actors.lane.Journal ------------------------------------------------------------------

@@ -12,6 +12,7 @@ inputs, outputs and crashes follow in the lane's order; an END record closes it.
 was not closed, since its writer was killed, ends at the first record that is not whole.
 """
 
+import fnmatch
 import struct
 import zlib
 from collections.abc import Iterator
@@ -38,6 +39,10 @@ KIND_END: Final = ord("E")
 
 class JournalError(Exception):
     """A journal cannot be read, or not written; the message says which file and why."""
+
+
+class JournalUnreadable(JournalError):  # noqa: N818 - it names the file's state
+    """There is no such journal, or it may not be read."""
 
 
 def header_bytes() -> bytes:
@@ -81,11 +86,16 @@ def segments(path: Path) -> tuple[Path, ...]:
 
     Raises JournalError if there is none.
     """
-    if path.is_file():
-        return (path,)
-    if not path.is_dir():
-        raise JournalError(f"{path} does not exist")
-    found = tuple(sorted(path.glob("[0-9]*.journal")))
+    try:
+        if path.is_file():
+            return (path,)
+        # Not by glob, for which a folder that may not be read is an empty one.
+        names = fnmatch.filter((each.name for each in path.iterdir()), "[0-9]*.journal")
+    except FileNotFoundError as error:
+        raise JournalUnreadable(f"{path} does not exist") from error
+    except OSError as error:
+        raise JournalUnreadable(f"{path}: cannot be read: {error.strerror}") from error
+    found = tuple(path / name for name in sorted(names))
     if not found:
         raise JournalError(f"{path} holds no journal segments")
     return found

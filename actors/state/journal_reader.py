@@ -23,7 +23,7 @@ from actors.state.journal_format import (
     KIND_OUTPUT,
     KIND_RUN,
     KIND_SNAPSHOT,
-    JournalError,
+    JournalUnreadable,
     check_header,
     records,
     segments,
@@ -92,7 +92,7 @@ def _read_segment(path: Path, *, part_of_journal: bool) -> Iterator[JournalEntry
     try:
         data = path.read_bytes()
     except OSError as error:
-        raise JournalError(f"{path}: {error.strerror}") from error
+        raise JournalUnreadable(f"{path}: cannot be read: {error.strerror}") from error
     if part_of_journal and (len(data) < HEADER.size or not any(data[: HEADER.size])):
         # Space is reserved before the header is written: an agent may be killed in between.
         yield SegmentDamaged(path, "it ends before its first record")

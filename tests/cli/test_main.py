@@ -54,6 +54,17 @@ def test_the_version_is_told() -> None:
     assert ayatori("--version").stdout.startswith("ayatori ")
 
 
+def test_every_commands_help_and_complaints_are_plain_text() -> None:
+    for name in main._COMMANDS:
+        told = ayatori(name, "--help")
+        assert told.returncode == 0
+        assert told.stdout.startswith(f"Usage: ayatori {name} [OPTIONS]")
+        assert told.stdout.isascii()
+        refused = ayatori(name, "--colour")
+        assert refused.returncode == ExitStatus.USAGE
+        assert refused.stderr.isascii()
+
+
 def test_an_unknown_command_is_a_usage_error_that_names_the_nearest() -> None:
     result = ayatori("flow")
     assert result.returncode == ExitStatus.USAGE
