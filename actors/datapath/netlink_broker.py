@@ -8,7 +8,6 @@ together; what the datapath does by itself (a port's device is deleted) it hears
 """
 
 import errno
-import struct
 from typing import assert_never
 
 from actors.datapath.broker_state import BrokerState
@@ -83,9 +82,6 @@ CLOCK = ActorName("clock")
 
 _NEEDS_DATAPATH = frozenset({KIND_CREATE, KIND_DELETE, KIND_EXECUTE})
 """Requests for which ENODEV means that there is no datapath, whatever else is missing."""
-
-METADATA_ONLY = struct.pack("=HHI", 8, c.OVS_KEY_ATTR_PRIORITY, 0)
-"""The key of a packet that entered by no port: the datapath reads its headers off the frame."""
 
 FromDatapath = (
     NetlinkRepliesLost
