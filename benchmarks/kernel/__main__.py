@@ -19,7 +19,7 @@ from benchmarks.measure import ROUNDS
 
 _WIDTH = 130
 """Columns of the table, where standard output is narrower or no terminal."""
-SECTIONS = ("requests", "parts", "peers")
+SECTIONS = ("requests", "parts", "peers", "upcalls")
 
 
 def main() -> None:
@@ -71,6 +71,23 @@ def _print(report: Report) -> None:
             arrived = f"{rate.arrived} of {rate.sent}"
             table.add_row(rate.name, f"{rate.per_second:,.0f}", arrived, rate.note)
         console.print(table)
+    if report.sockets:
+        console.print(_sockets(report))
+
+
+def _sockets(report: Report) -> Table:
+    table = Table(title="Upcalls by port or by CPU, one port flooding", title_justify="left")
+    for column in ("", "ports", "new flows/s", "lowest", "highest", "arrived", "others served",
+                   "lowest", "highest", "of the flood"):  # fmt: skip
+        table.add_column(column, justify="right" if column else "left")
+    for row in report.sockets:
+        rates = (f"{rate:,.0f}" for rate in (row.per_second, row.lowest, row.highest))
+        shares = (row.share, row.least_share, row.most_share, row.flood_share)
+        table.add_row(
+            f"upcalls: {row.mode}", str(row.ports), *rates, f"{row.arrived:.1%}",
+            *("" if row.share is None else f"{share:.1%}" for share in shares),
+        )  # fmt: skip
+    return table
 
 
 def _contest(report: Report) -> Table:

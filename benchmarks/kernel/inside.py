@@ -8,7 +8,7 @@ import sys
 
 import msgspec
 
-from benchmarks.kernel import breakdown, contest, peers
+from benchmarks.kernel import breakdown, contest, peers, upcall_sockets
 from benchmarks.kernel.c_program import CProgram
 from benchmarks.kernel.outcome import Report
 from benchmarks.kernel.stage import Stage
@@ -27,6 +27,8 @@ def main() -> None:
                     report = msgspec.structs.replace(report, parts=breakdown.parts(stage))
         if "peers" in sections:
             report = msgspec.structs.replace(report, rates=peers.rates(program))
+    if "upcalls" in sections:
+        report = msgspec.structs.replace(report, sockets=upcall_sockets.rows())
     print(msgspec.json.encode(report).decode())
 
 

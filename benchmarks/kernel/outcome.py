@@ -67,6 +67,24 @@ class Rate(Struct, frozen=True):
     note: str = ""
 
 
+class SocketsRow(Struct, frozen=True):
+    """Upcalls by port or by CPU: new flows a second, and what others are served during a flood."""
+
+    mode: str
+    ports: int
+    per_second: float
+    lowest: float
+    highest: float
+    arrived: float
+    """What part of the packets arrived whose rate is told."""
+    share: float | None
+    """What part of the others' new flows is served while one port floods; None of one port."""
+    least_share: float = 0.0
+    most_share: float = 0.0
+    flood_share: float = 0.0
+    """What part of the flood is."""
+
+
 class Report(Struct, frozen=True):
     """All that was measured in one boot."""
 
@@ -74,3 +92,4 @@ class Report(Struct, frozen=True):
     rows: tuple[Row, ...] = ()
     parts: tuple[Part, ...] = ()
     rates: tuple[Rate, ...] = ()
+    sockets: tuple[SocketsRow, ...] = ()

@@ -86,7 +86,8 @@ def _running(
 
 
 @contextmanager
-def _agent(document: str) -> Iterator[None]:
+def agent(document: str, *settings: str) -> Iterator[None]:
+    """Our agent, with this topology and these lines of its configuration."""
     ayatori = str(Path(sys.executable).with_name("ayatori"))
     with _folder() as folder, ExitStack() as stack:
         store = f"sqlite:///{folder}/store.db"
@@ -94,6 +95,7 @@ def _agent(document: str) -> Iterator[None]:
         (folder / "agent.yaml").write_text(
             f"host: h1\nstore: {store}\ndatapath: kernel\ncontrol: {folder}/control\n"
             f"journal: {{directory: {folder}/journal}}\nlog: {{level: warning}}\n"
+            + "".join(f"{line}\n" for line in settings)
         )
         command = [ayatori, "topology", "apply", str(folder / "net.yaml"), "--store", store]
         subprocess.run(command, check=True, stdout=subprocess.DEVNULL)  # noqa: S603 - our own
@@ -104,12 +106,12 @@ def _agent(document: str) -> Iterator[None]:
 
 def agent_bridge() -> AbstractContextManager[None]:
     """Our agent, with one bridge."""
-    return _agent(_BRIDGE)
+    return agent(_BRIDGE)
 
 
 def agent_routed() -> AbstractContextManager[None]:
     """Our agent, with a bridge, a router, and a bridge."""
-    return _agent(_ROUTED)
+    return agent(_ROUTED)
 
 
 @contextmanager
