@@ -212,6 +212,18 @@ def test_a_datapath_process_that_dies_is_started_again(
     assert Replay(agent.journal).run().differences == []
 
 
+def test_a_stop_that_also_reaches_the_soft_datapath_is_no_failure(
+    start: Callable[..., AgentProcess],
+) -> None:
+    agent = start()
+    agent.wait_ready()
+    children = Path(f"/proc/{agent.process.pid}/task").glob("*/children")
+    for child in "".join(path.read_text() for path in children).split():
+        os.kill(int(child), signal.SIGTERM)
+    assert agent.end() == 0
+    assert "error" not in agent.logged()
+
+
 @pytest.mark.parametrize(
     ("extra", "message"),
     [

@@ -4,9 +4,10 @@ YAML or JSON. Unknown keys are refused with the nearest known one named.
 """
 
 import difflib
+import os
 import re
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 import msgspec
 from ruamel.yaml import YAML
@@ -16,6 +17,9 @@ from actors.host import HostSettings
 from actors.state.journal import JournalSettings
 from actors.state.store.open import with_credential
 from actors.values import SECOND, HostId, stable_id
+
+_LONGEST_SOCKET_PATH: Final = 107
+"""Bytes in sockaddr_un.sun_path, less the final zero (unix(7))."""
 
 
 class ConfigError(Exception):
@@ -150,6 +154,12 @@ def _from_text(kind: type[Any], value: object) -> Any:
 
 
 def _check(path: Path, config: AgentConfig) -> None:
+    if not config.host:
+        raise ConfigError(f"{path}: host is empty: it is a host's name in the topology document")
+    if len(os.fsencode(config.control)) > _LONGEST_SOCKET_PATH:
+        raise ConfigError(
+            f"{path}: control is longer than the {_LONGEST_SOCKET_PATH} bytes of a socket's path"
+        )
     for key in ("port", "geneve_port"):
         number: int = getattr(config.tunnel, key)
         if not 0 < number < 65536:
