@@ -42,8 +42,9 @@ MOST_MESSAGES_PER_INPUT = 200_000
 _MAKES_NO_ACTOR = frozenset({Configured, Inspect, RowsChanged, TagHeld, TagReleased, Tick})
 """Answers to what an actor asked for: if it is gone meanwhile, nobody wants to know."""
 
-PACKET_BACKLOG = 256
-"""Batches of packets that may wait at the lane's door; more are dropped and counted at the edge."""
+PACKET_BACKLOG = 32
+"""Batches of packets that may wait at the lane's door, up to 64 of each port in one; more wait
+where each port has its own queue."""
 
 
 class LaneStuckError(Exception):

@@ -22,8 +22,16 @@ MOST_TOGETHER = 16
 first of them waits for the simulation of the others."""
 
 
+_ROOM_AGAIN = 0.002
+"""Seconds until the lane is looked at again that had no room: less than it takes for what waits."""
+
+
 class UpcallReader(Service):
-    """Reads packets. What the lane has no room for is dropped and counted here."""
+    """Reads packets, no faster than the lane takes them.
+
+    While the lane has no room, packets wait in the datapath's queues, of which a port has one of
+    its own: those of a port that floods are lost there, and not other ports' along with them.
+    """
 
     name = "upcall-reader"
 
@@ -33,7 +41,7 @@ class UpcallReader(Service):
         self._clock = clock
         self._channel = channel
         self.overflow = 0
-        """Packets dropped as too many waited at the lane's door."""
+        """Packets dropped as the lane had no room for them until the end."""
         self.malformed = 0
 
     def run(self) -> None:
@@ -44,8 +52,10 @@ class UpcallReader(Service):
             if not datagrams:
                 return
             packets = packets_of(self._decode(datagrams), clock())
-            if not lane.submit_packets(PACKET_WORKFLOW, packets):
-                self.overflow += len(packets)
+            while not lane.submit_packets(PACKET_WORKFLOW, packets):
+                if self.stopping.wait(_ROOM_AGAIN):
+                    self.overflow += len(packets)
+                    return
 
     def _decode(self, datagrams: list[bytes]) -> list[Upcall]:
         upcalls = []

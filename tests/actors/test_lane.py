@@ -9,6 +9,7 @@ from pykka import ActorDeadError
 
 from actors.lane import (
     MOST_MESSAGES_PER_INPUT,
+    PACKET_BACKLOG,
     EscalationError,
     InjectedFaultError,
     Lane,
@@ -286,7 +287,7 @@ def test_too_many_batches_of_packets_are_turned_away_at_the_door() -> None:
     accepted = 0
     while lane.submit_packets(A, (tick(),)):
         accepted += 1
-    assert accepted == 256
+    assert accepted == PACKET_BACKLOG
     lane.submit(A, tick())  # other inputs still come in
 
 
