@@ -234,6 +234,7 @@ class Agent:
                 continue
             if not service.stop():
                 log.error("does not end", part=service.name)
+        self.store.leave_session = keep  # the flows that stay need the rows of both ends
         if not self.store.stop(STORE_TIMEOUT):
             log.warning("leaves the session to its lease: the store does not answer")
         self.link.disconnect(tell=False, remove=in_order and not keep)

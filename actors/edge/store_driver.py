@@ -97,6 +97,8 @@ class StoreDriver(Service):
         self._untold: set[Watch] = set()
         """Tables whose whole picture is to come before the lane hears of its session."""
         self._round = 0
+        self.leave_session = False
+        """Whether the session is left to its lease when this stops, not closed."""
         self.refused: OwnerTaken | None = None
         """Who has this host's id, once that is settled: the agent must stop."""
 
@@ -161,7 +163,7 @@ class StoreDriver(Service):
                         self._disconnect()
                         self.stopping.wait(RETRY)
         finally:
-            self._disconnect(close_session=True)
+            self._disconnect(end_session=True)
 
     def _failed(self, why: str) -> None:
         self._failures += 1
@@ -248,15 +250,18 @@ class StoreDriver(Service):
             self.stopping.wait(RETRY)
         return None
 
-    def _disconnect(self, *, close_session: bool = False) -> None:
+    def _disconnect(self, *, end_session: bool = False) -> None:
         for end in self._watches.values():
             end()
         self._watches.clear()
         store, session = self._store, self._session
         self._store = self._session = None
         try:
-            if close_session and session is not None:
-                session.close()
+            if end_session and session is not None:
+                if self.leave_session:
+                    session.leave()
+                else:
+                    session.close()
             if store is not None:
                 store.close()
         except StoreError as error:
