@@ -18,7 +18,8 @@ import cli
 from cli.lab import leftovers
 
 ROOT = Path(cli.__file__).parents[1]
-COMMAND_SECONDS = 120
+COMMAND_SECONDS = 200
+"""After which a command hangs; the longest, the replay of a journal, takes some ten."""
 
 
 class LabRunner:

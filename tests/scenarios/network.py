@@ -13,7 +13,7 @@ from cli.inspection import gather
 from cli.inspection.agent_socket import AgentSocket
 from cli.lab import leftovers
 from tests.lab.machine import snapshot
-from tests.lab.runner import ROOT, LabRunner
+from tests.lab.runner import COMMAND_SECONDS, ROOT, LabRunner
 from tests.scenarios.machine import Machine
 from tests.scenarios.waiting import PATIENCE, eventually
 
@@ -97,7 +97,7 @@ class Network(LabRunner):
             for journal in self.journals()
         ]
         for journal, replay in zip(self.journals(), replays, strict=True):
-            out, err = replay.communicate(timeout=PATIENCE * 2)
+            out, err = replay.communicate(timeout=COMMAND_SECONDS)
             assert replay.returncode == 0, f"{journal}: {out}{err}"
             assert out.rstrip().endswith("differences 0"), f"{journal}: {out}{err}"
 

@@ -44,20 +44,22 @@ def test_the_agent_tells_what_the_datapath_counted(shared: Network) -> None:
     after = counted()
     assert set(after) == {"hits", "misses", "lost", "flows", "mask_lookups", "masks", "cache_hits"}
     assert before["misses"] < after["misses"]
-    assert after["flows"] == len(shared.flows("h1"))
     assert 0 < after["masks"] <= after["flows"]
+    # Machines speak unasked, and flows end: between two looks there may be another one.
+    eventually(lambda: counted()["flows"] == len(shared.flows("h1")), "as many flows")
 
 
 def test_flows_count_packets_as_they_come(shared: Network) -> None:
-    def packets() -> int:
-        return sum(flow["packets"] for flow in shared.flows("h1") if "proto=1" in flow["match"])
+    def packets() -> dict[str, int]:
+        flows = shared.flows("h1")
+        return {flow["id"]: flow["packets"] for flow in flows if "proto=1" in flow["match"]}
 
     web1 = shared.machine("web1")
     assert reaches(web1, DB2)
     before = packets()
     for _ in range(20):
         assert reaches(web1, DB2)
-    assert packets() >= before + 20
+    assert sum(count - before.get(flow, 0) for flow, count in packets().items()) >= 20
 
 
 def test_ipv6_is_bridged_over_the_tunnel(shared: Network) -> None:

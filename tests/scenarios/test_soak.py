@@ -16,7 +16,7 @@ from tests.scenarios.machine import Machine
 from tests.scenarios.network import Network
 from tests.scenarios.waiting import eventually
 
-pytestmark = [pytest.mark.lab, pytest.mark.timeout(300)]
+pytestmark = pytest.mark.lab
 
 TWO_WAYS = """
       db: {address: 10.0.2.1/24, mac: "02:00:00:00:02:01"}

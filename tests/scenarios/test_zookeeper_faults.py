@@ -18,7 +18,7 @@ from tests.scenarios.waiting import eventually
 from tests.scenarios.zookeeper_agreement import HOSTS, agrees, connected, link
 from tests.zookeeper.ensemble import Ensemble, running
 
-pytestmark = [pytest.mark.lab, pytest.mark.timeout(300)]
+pytestmark = pytest.mark.lab
 
 EVERY = 0.1
 """Seconds between two requests of a ping."""

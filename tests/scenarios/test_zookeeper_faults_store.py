@@ -24,7 +24,7 @@ from tests.scenarios.waiting import PATIENCE, eventually
 from tests.scenarios.zookeeper_agreement import HOSTS, agrees
 from tests.zookeeper.ensemble import Ensemble, restart_from_an_empty_disk, running
 
-pytestmark = [pytest.mark.lab, pytest.mark.timeout(300)]
+pytestmark = pytest.mark.lab
 
 WRITERS = 4
 

@@ -4,7 +4,10 @@ import time
 from collections.abc import Callable
 
 PATIENCE = 30.0
-"""Seconds after which something that must happen has not happened."""
+"""Seconds after which something that must happen has not happened.
+
+Half the life of a flow that nothing ends: what was to end it is not excused by its age.
+"""
 
 
 def eventually(condition: Callable[[], bool], what: str, patience: float = PATIENCE) -> None:
