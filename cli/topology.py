@@ -46,6 +46,10 @@ STORE_VARIABLE = "AYATORI_STORE"
 AUTH_VARIABLE = "AYATORI_STORE_AUTH"
 """Environment variable: the file with the store's credential when --store-auth is not given."""
 
+_FILE = "sqlite:///"
+_EMPTY = "memory:empty"
+"""What is read in place of a file that is not there."""
+
 _File = Annotated[str, typer.Argument(metavar="FILE", help="The document; - for standard input.")]
 _Store = Annotated[
     str | None,
@@ -91,7 +95,7 @@ def apply(file: _File, store: _Store = None, auth: _Auth = None, as_json: _Json 
 @app.command()
 def export(store: _Store = None, auth: _Auth = None, as_json: _Json = False) -> None:
     """Print the virtual network as a document. To apply it again changes nothing."""
-    with _opened(store, auth) as opened:
+    with _opened(store, auth, to_read=True) as opened:
         try:
             document = decompile(decode_object(each.data) for each in read_stored(opened).objects)
         except ObjectError as error:
@@ -106,7 +110,7 @@ def export(store: _Store = None, auth: _Auth = None, as_json: _Json = False) -> 
 def diff(file: _File, store: _Store = None, auth: _Auth = None, as_json: _Json = False) -> None:
     """Show what `apply` of FILE would change: exit status 0 if nothing, else 1."""
     document = _load(file)
-    with _opened(store, auth) as opened:
+    with _opened(store, auth, to_read=True) as opened:
         found = changes(read_stored(opened), compile_document(document))
     if as_json:
         _print_json({"equal": not found, "changes": [_plain_change(each) for each in found]})
@@ -152,9 +156,10 @@ def _store_url(given: str | None, auth: Path | None) -> str:
 
 
 @contextlib.contextmanager
-def _opened(given: str | None, auth: Path | None) -> Iterator[Store]:
+def _opened(given: str | None, auth: Path | None, *, to_read: bool = False) -> Iterator[Store]:
     try:
-        store = open_store(_store_url(given, auth))
+        url = _store_url(given, auth)
+        store = open_store(_EMPTY if to_read and _yet_to_be_made(url) else url)
         try:
             yield store
         finally:
@@ -164,6 +169,15 @@ def _opened(given: str | None, auth: Path | None) -> Iterator[Store]:
         raise CommandError(message, ExitStatus.CONFLICT) from None
     except StoreError as error:
         raise CommandError(str(error), ExitStatus.NOT_FOUND) from None
+
+
+def _yet_to_be_made(url: str) -> bool:
+    """Tell whether the store is a file that is not there; to read it is no reason to make it."""
+    path = Path(url.removeprefix(_FILE))
+    if not url.startswith(_FILE) or path.exists() or not path.parent.is_dir():
+        return False
+    typer.echo(f"note: {url}: there is no such file yet: empty", err=True)
+    return True
 
 
 def _print_changes(found: tuple[Change, ...]) -> None:

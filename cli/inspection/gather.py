@@ -161,8 +161,9 @@ def actor_called(agent: AgentSocket, called: str) -> str:
     actor = names.actor(called)
     if actor not in known:
         said = ", ".join(sorted(names.actors.get(name, name) for name in known))
+        held = ": it holds bridges and routers that a packet has met" if "/" in called else ""
         raise CommandError(
-            f"the agent of {agent.host} has no actor {called!r} (actors: {said})",
+            f"the agent of {agent.host} has no actor {called!r} (actors: {said}){held}",
             ExitStatus.NOT_FOUND,
         )
     return actor

@@ -65,9 +65,13 @@ def require_lab(name: str | None) -> RunningLab:
     lab = find_lab(name)
     if lab is None:
         which = "no lab" if name is None else f"no lab {name!r}"
-        raise CommandError(
-            f"{which} is running (`ayatori lab up FILE` starts one)", ExitStatus.NOT_FOUND
+        dead = [files.folder.name for files in all_labs() if name in {None, files.folder.name}]
+        hint = (
+            f"the keeper of {', '.join(dead)} was killed: `ayatori lab down` cleans up"
+            if dead
+            else "`ayatori lab up FILE` starts one"
         )
+        raise CommandError(f"{which} is running ({hint})", ExitStatus.NOT_FOUND)
     return lab
 
 

@@ -36,14 +36,13 @@ def as_json(lab: RunningLab, view: LabView) -> dict[str, object]:
 def tables(lab: RunningLab, view: LabView) -> None:
     """Print a lab's hosts and machines for people."""
     console = Console()
-    hosts = Table("host", "agent", "store", "datapath", "journal", title=f"lab {lab.name}")
+    hosts = Table("host", "agent", "store", "datapath", title=f"lab {lab.name}")
     for name, state in view.agents.items():
         hosts.add_row(
             Text(name),
             Text(_agent(state.pid, ready=state.ready, last_end=state.last_end)),
             Text(dict(view.links).get(name, "-")),
             lab.datapath,
-            Text(str(lab.files.host(name).journal), overflow="fold"),
         )
     machines = Table("machine", "port", "host", "active")
     for name, machine in view.machines.items():
@@ -53,7 +52,12 @@ def tables(lab: RunningLab, view: LabView) -> None:
             Text(machine.host or "-"),
             "?" if machine.active is None else "yes" if machine.active else "no",
         )
-    console.print(hosts, machines, Text(f"store {lab.store_url}", overflow="fold"))
+    console.print(hosts, machines)
+    # Beside the tables and never folded: these are for copying.
+    for name in view.agents:
+        journal = lab.files.host(name).journal
+        console.print(Text(f"journal of {name}: {journal}"), soft_wrap=True)
+    console.print(Text(f"store: {lab.store_url}"), soft_wrap=True)
 
 
 def _agent(pid: int | None, *, ready: bool, last_end: str) -> str:

@@ -138,7 +138,9 @@ def test_what_is_not_there_is_named_with_what_is(pinged: LabRunner, tmp_path: Pa
         return done.stderr
 
     assert "no host 'h3' (hosts: h1, h2)" in refused("flows", "h3")
-    assert "bridge/web, clock," in refused("fault", "h1", "bridge/wab")
+    no_such_bridge = refused("fault", "h1", "bridge/wab")
+    assert "bridge/web, clock," in no_such_bridge
+    assert no_such_bridge.rstrip().endswith("it holds bridges and routers that a packet has met")
     assert "no lab 'other' is running" in refused("tables", "h1", "--name", "other")
     assert "No such file" in refused("stats", "h1", "--socket", str(tmp_path / "none"))
     control = pinged.journal("h2").with_name("control")

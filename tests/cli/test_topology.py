@@ -217,3 +217,17 @@ def test_applies_at_the_same_time_leave_one_of_their_networks_whole(network: Net
     assert set(ends) <= {(0, 0), (5, 1)}
     assert (0, 0) in ends
     assert network.run("export").stdout in documents.values()
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [(("export",), "ayatori: 1\n"), (("diff", "FILE"), "+ bridge web\n+ host h1")],
+)
+def test_reading_makes_no_store_of_a_file_that_is_not_there(
+    network: Network, words: tuple[str, ...], told: str
+) -> None:
+    words = (*(str(network.file) if word == "FILE" else word for word in words),)
+    result = CliRunner().invoke(app, (*words, "--store", network.url), catch_exceptions=False)
+    assert result.stdout.startswith(told)
+    assert result.stderr == f"note: {network.url}: there is no such file yet: empty\n"
+    assert list(network.file.parent.iterdir()) == [network.file]

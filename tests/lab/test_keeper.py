@@ -64,7 +64,9 @@ def test_a_keeper_that_is_killed_takes_its_agents_along(running: KeptLab) -> Non
     assert leftovers.wait_for_end([keeper, *handles], 30)
     for handle in (keeper, *handles):
         os.close(handle)
-    assert running.run("lab", "status", check=False).returncode == 3
+    dead = running.run("lab", "status", check=False)
+    assert dead.returncode == 3
+    assert "the keeper of default was killed: `ayatori lab down` cleans up" in dead.stderr
     running.down()
     assert sleeper.wait(timeout=30) == -signal.SIGTERM
     assert not running.files.folder.exists()

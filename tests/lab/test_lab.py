@@ -234,3 +234,10 @@ def test_an_empty_url_or_name_is_not_taken_for_none(lab: LabRunner) -> None:
         refused = lab.up(TWO_HOSTS, option, "", check=False)
         assert (refused.returncode, refused.stderr.count("\n")) == (2, 1)
         assert said in refused.stderr
+
+
+def test_status_for_people_names_each_journal_and_the_store_in_one_piece(lab: LabRunner) -> None:
+    lab.up(TWO_HOSTS)
+    told = lab.run("lab", "status").stdout.splitlines()
+    assert f"journal of h1: {lab.journal('h1')}" in told
+    assert f"store: {lab.status()['store']['url']}" in told
