@@ -87,7 +87,9 @@ class Bench:
                 return
             if isinstance(message, InstallFlows):
                 outcome.flow = message
-            elif isinstance(message, ExecutePackets) and message.raw_keys == (metadata_of(raw_key),):
+            elif isinstance(message, ExecutePackets) and message.raw_keys == (
+                metadata_of(raw_key),
+            ):
                 (outcome.executed,) = message.actions
             elif isinstance(message, SendFrame):
                 outcome.generated += 1
