@@ -92,6 +92,11 @@ def parse_6(message: bytes, source: str, identifier: int) -> Echo | None:
     return Echo(sequence, source, len(message), None)
 
 
+def milliseconds(taken: float) -> str:
+    """Return a time in milliseconds with three digits, or all that are before the point."""
+    return f"{taken:.0f}" if taken >= 100 else f"{taken:.3g}"  # noqa: PLR2004 - three digits
+
+
 class _Output(Protocol):
     def __call__(self, line: str) -> None: ...
 
@@ -148,7 +153,8 @@ class Pinger:
         self.times.append(taken)
         ttl = f" ttl={echo.ttl}" if echo.ttl is not None else ""
         self._say(
-            f"{echo.size} bytes from {echo.source}: icmp_seq={echo.sequence}{ttl} time={taken:.3g} ms"
+            f"{echo.size} bytes from {echo.source}: icmp_seq={echo.sequence}{ttl}"
+            f" time={milliseconds(taken)} ms"
         )
 
     def summary(self) -> None:

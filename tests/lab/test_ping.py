@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cli.lab.ping import Echo, checksum, main, parse_4, parse_6, request
+from cli.lab.ping import Echo, checksum, main, milliseconds, parse_4, parse_6, request
 
 IP = struct.pack("!BBHHHBBH4s4s", 0x45, 0, 0, 0, 0, 63, 1, 0, b"\x0a\0\0\1", b"\x0a\0\0\2")
 
@@ -43,6 +43,13 @@ def test_an_error_about_a_request_is_told_with_its_reason(kind: int, code: int, 
     assert echo is not None
     assert (echo.sequence, echo.source, echo.error) == (3, "10.0.0.254", said)
     assert parse_4(packet, "10.0.0.254", 8) is None
+
+
+@pytest.mark.parametrize(
+    ("taken", "said"), [(0.0731, "0.0731"), (13.52, "13.5"), (126.4, "126"), (1300.2, "1300")]
+)
+def test_a_time_is_told_in_digits_alone(taken: float, said: str) -> None:
+    assert milliseconds(taken) == said
 
 
 def test_an_icmpv6_reply_is_read() -> None:
