@@ -94,7 +94,7 @@ def parse_6(message: bytes, source: str, identifier: int) -> Echo | None:
 
 def milliseconds(taken: float) -> str:
     """Return a time in milliseconds with three digits, or all that are before the point."""
-    return f"{taken:.0f}" if taken >= 100 else f"{taken:.3g}"  # noqa: PLR2004 - three digits
+    return f"{taken:.0f}" if taken >= 100 else f"{taken:.3g}"
 
 
 class _Output(Protocol):
