@@ -5,7 +5,6 @@ What `--json` prints is described in cli/inspection/answers.py.
 """
 
 from collections.abc import Iterable
-from pathlib import Path
 from typing import Annotated
 
 import msgspec
@@ -13,15 +12,7 @@ import typer
 
 from cli.inspection import gather, lines
 from cli.inspection.agent_socket import agent_socket
-
-Host = Annotated[
-    str, typer.Argument(metavar="HOST", help="A host of the lab, or the one behind --socket.")
-]
-Name = Annotated[str | None, typer.Option("--name", help="Which lab, where there are several.")]
-Socket = Annotated[
-    Path | None, typer.Option("--socket", help="The agent's control socket, where no lab runs.")
-]
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+from cli.options import AsJson, Host, Name, Socket
 
 
 def flows(

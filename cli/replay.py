@@ -24,6 +24,7 @@ from actors.state.replay_trace import PacketTraces, device_name, plain
 from actors.state.what_if import what_if as ask_what_if
 from actors.values import ActorName
 from cli.errors import CommandError, ExitStatus
+from cli.options import AsJson
 
 
 def replay(
@@ -52,7 +53,7 @@ def replay(
             help="Ask how the packets would have fared under this topology document.",
         ),
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Re-decide all that a journal holds and compare: exit status 0 if nothing differs.
 

@@ -32,6 +32,7 @@ from actors.state.document.load import MAX_BYTES
 from actors.state.store.interface import Conflict, Store, StoreError
 from actors.state.store.open import open_store, with_credential
 from cli.errors import CommandError, ExitStatus
+from cli.options import AsJson
 
 app = typer.Typer(
     add_completion=False,
@@ -67,13 +68,12 @@ _Auth = Annotated[
         help=f"File with the store's user:password, else ${AUTH_VARIABLE}.",
     ),
 ]
-_Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 _VERBS = {"+": "create", "~": "update", "-": "delete"}
 
 
 @app.command()
-def apply(file: _File, store: _Store = None, auth: _Auth = None, as_json: _Json = False) -> None:
+def apply(file: _File, store: _Store = None, auth: _Auth = None, as_json: AsJson = False) -> None:
     """Make the virtual network what FILE says: all of it, or nothing at all."""
     document = _load(file)
     with _opened(store, auth) as opened:
@@ -93,7 +93,7 @@ def apply(file: _File, store: _Store = None, auth: _Auth = None, as_json: _Json 
 
 
 @app.command()
-def export(store: _Store = None, auth: _Auth = None, as_json: _Json = False) -> None:
+def export(store: _Store = None, auth: _Auth = None, as_json: AsJson = False) -> None:
     """Print the virtual network as a document. To apply it again changes nothing."""
     with _opened(store, auth, to_read=True) as opened:
         try:
@@ -107,7 +107,7 @@ def export(store: _Store = None, auth: _Auth = None, as_json: _Json = False) -> 
 
 
 @app.command()
-def diff(file: _File, store: _Store = None, auth: _Auth = None, as_json: _Json = False) -> None:
+def diff(file: _File, store: _Store = None, auth: _Auth = None, as_json: AsJson = False) -> None:
     """Show what `apply` of FILE would change: exit status 0 if nothing, else 1."""
     document = _load(file)
     with _opened(store, auth, to_read=True) as opened:

@@ -6,7 +6,6 @@ HOST is a host of the running lab, or the one whose agent's control socket --soc
 import ipaddress
 import re
 import time
-from pathlib import Path
 from typing import Annotated
 
 import msgspec
@@ -18,6 +17,7 @@ from cli.errors import CommandError, ExitStatus
 from cli.inspection import gather, trace_records
 from cli.inspection.agent_socket import AgentSocket, agent_socket
 from cli.inspection.trace_follower import Follower
+from cli.options import AsJson, Host, Name, Socket
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -25,15 +25,6 @@ app = typer.Typer(
     rich_markup_mode=None,
     help="Follow packets through the devices of a host, and out of tunnels at others.",
 )
-
-Host = Annotated[
-    str, typer.Argument(metavar="HOST", help="A host of the lab, or the one behind --socket.")
-]
-Name = Annotated[str | None, typer.Option("--name", help="Which lab, where there are several.")]
-Socket = Annotated[
-    Path | None, typer.Option("--socket", help="The agent's control socket, where no lab runs.")
-]
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 _PROTOS = {"icmp": 1, "tcp": 6, "udp": 17, "icmp6": 58, "sctp": 132}
 _ETHERTYPES = {"ipv4": 0x0800, "arp": 0x0806, "ipv6": 0x86DD}

@@ -20,7 +20,9 @@ from actors.values import ActorName, DeviceId, Nanoseconds, Tag
 _CLOCK = ActorName("clock")
 
 
-class _Device(Protocol):
+class IdleDevice(Protocol):
+    """What this needs of a device's actor."""
+
     name: ActorName
     id: DeviceId
     lane: Lane
@@ -44,7 +46,7 @@ class Idleness:
     """Functions on a device that has `used_at`, `in_flows` and `wakes_at` in its state."""
 
     @staticmethod
-    def begin(device: _Device) -> None:
+    def begin(device: IdleDevice) -> None:
         """Count from now on; learn of flows that depend on the device."""
         at = device.lane.now
         device.state.used_at = at
@@ -52,7 +54,7 @@ class Idleness:
         Idleness.wake_by(device, at + device.host.device_idle)
 
     @staticmethod
-    def flows_use(device: _Device, *, at: Nanoseconds | None) -> None:
+    def flows_use(device: IdleDevice, *, at: Nanoseconds | None) -> None:
         """Note that flows depend on the device (`at` is None), or none has since `at`."""
         state = device.state
         state.in_flows = at is None
@@ -61,7 +63,7 @@ class Idleness:
             Idleness.wake_by(device, at + device.host.device_idle)
 
     @staticmethod
-    def wake_by(device: _Device, at: int) -> None:
+    def wake_by(device: IdleDevice, at: int) -> None:
         """See to it that the device gets a Tick at `at` or earlier."""
         state = device.state
         if not state.wakes_at or at < state.wakes_at:
@@ -69,7 +71,7 @@ class Idleness:
             device.send(_CLOCK, WakeMe(device.name, state.wakes_at))
 
     @staticmethod
-    def end_if_idle(device: _Device, at: Nanoseconds) -> None:
+    def end_if_idle(device: IdleDevice, at: Nanoseconds) -> None:
         """On each Tick, last: let the device go, or see to it that this is asked again."""
         state = device.state
         if state.in_flows:
@@ -86,7 +88,7 @@ class Idleness:
         device.lane.retire(device.name)
 
     @staticmethod
-    def unwatch(device: _Device, tags: Sequence[Tag]) -> None:
+    def unwatch(device: IdleDevice, tags: Sequence[Tag]) -> None:
         """Have the flow controller forget who watches these tags."""
         for tag in tags:
             device.send(FLOW_CONTROLLER, UnwatchTag(tag))

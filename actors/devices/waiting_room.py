@@ -7,14 +7,12 @@ from typing import Any, Protocol
 
 import msgspec
 
-from actors.devices.idleness import Idleness
+from actors.devices.idleness import IdleDevice, Idleness
 from actors.devices.outcome import after_branch, drop
-from actors.host import HostSettings
-from actors.lane import Lane
 from actors.lifetimes import LIFE_ERROR, LIFE_PLAIN
 from actors.messages.simulation import Hop, PacketContext, PacketParked, Verdict
 from actors.tags import device_tag
-from actors.values import SECOND, ActorName, DeviceId, Nanoseconds, Tag
+from actors.values import SECOND, ActorName, Nanoseconds, Tag
 
 MOST_WAIT = 5 * SECOND
 """How long a packet waits for its device's configuration."""
@@ -31,21 +29,7 @@ class _Waits(Protocol):
     drops: dict[str, int]
 
 
-class _Device(Protocol):
-    name: ActorName
-    id: DeviceId
-    lane: Lane
-    host: HostSettings
-
-    @property
-    def state(self) -> Any: ...
-
-    def send(self, to: ActorName, message: Any, /) -> None: ...
-
-    def in_hand(self) -> bool: ...
-
-    def unsubscribe(self) -> None: ...
-
+class _Device(IdleDevice, Protocol):
     def on_receive(self, message: Any) -> Any: ...
 
 

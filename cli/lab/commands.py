@@ -13,6 +13,7 @@ from typing import Annotated
 import typer
 
 from cli.errors import CommandError, ExitStatus
+from cli.options import AsJson, Name
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -20,9 +21,6 @@ app = typer.Typer(
     rich_markup_mode=None,
     help="Build a virtual network of namespaces on this machine.",
 )
-
-Name = Annotated[str | None, typer.Option("--name", help="Which lab, where there are several.")]
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
 @app.command()
