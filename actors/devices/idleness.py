@@ -29,9 +29,13 @@ class IdleDevice(Protocol):
     host: HostSettings
 
     @property
-    def state(self) -> Any: ...
+    def state(self) -> Any:
+        """The actor's own tables."""
+        ...
 
-    def send(self, to: ActorName, message: Any, /) -> None: ...
+    def send(self, to: ActorName, message: Any, /) -> None:
+        """Tell another actor."""
+        ...
 
     def in_hand(self) -> bool:
         """Tell whether it has packets that wait, or rows of its own that others may use."""
