@@ -1,5 +1,6 @@
 """A bridge with three machines: a and b on one host, c on another."""
 
+from actors.host import HostSettings
 from tests.network import Network
 from tests.wire import ether, udp
 
@@ -21,11 +22,10 @@ AC = udp(A, C, "10.0.0.1", "10.0.0.3")
 CA = udp(C, A, "10.0.0.3", "10.0.0.1")
 
 
-def learned() -> Network:
+def learned(settings: HostSettings | None = None) -> Network:
     """Return a network whose bridge knows where A, B and C are."""
-    net = Network.from_yaml(TOPOLOGY)
-    net.send("a", ether(A, "ff:ff:ff:ff:ff:ff"))
-    net.send("b", ether(B, "ff:ff:ff:ff:ff:ff"))
-    net.send("c", ether(C, "ff:ff:ff:ff:ff:ff"))
+    net = Network.from_yaml(TOPOLOGY, settings)
+    for link, mac in (("a", A), ("b", B), ("c", C)):
+        net.send(link, ether(mac, "ff:ff:ff:ff:ff:ff"))
     net.forget()
     return net

@@ -12,32 +12,10 @@ from actors.messages.operator import StopRequested
 from actors.messages.packet_in import PacketIn
 from actors.values import ActorName, HostId, Tag
 from tests.network import Network
+from tests.web_bridge import AB, AC, CA, TOPOLOGY, A, B, C, learned
 from tests.wire import announce, ether, is_at, udp
 
-TOPOLOGY = """
-ayatori: 1
-tunnel_zones:
-  dc: {type: vxlan, members: {h1: 198.18.0.1, h2: 198.18.0.2}}
-bridges:
-  web:
-    ports:
-      a: {host: h1, interface: a}
-      b: {host: h1, interface: b}
-      c: {host: h2, interface: c}
-"""
-A, B, C = "02:00:00:00:00:0a", "02:00:00:00:00:0b", "02:00:00:00:00:0c"
-AB = udp(A, B, "10.0.0.1", "10.0.0.2")
-AC = udp(A, C, "10.0.0.1", "10.0.0.3")
-CA = udp(C, A, "10.0.0.3", "10.0.0.1")
 BROADCAST = "ff:ff:ff:ff:ff:ff"
-
-
-def learned(settings: HostSettings | None = None) -> Network:
-    net = Network.from_yaml(TOPOLOGY, settings)
-    for link, mac in (("a", A), ("b", B), ("c", C)):
-        net.send(link, ether(mac, BROADCAST))
-    net.forget()
-    return net
 
 
 def flush(net: Network) -> None:

@@ -7,19 +7,9 @@ from actors.state.tables import ACTIVE_TABLE
 from actors.values import ActorName
 from tests.network import Network
 from tests.network_host import HostEnd
+from tests.web_bridge import TOPOLOGY, A, B, C
 from tests.wire import announce, ether
 
-TOPOLOGY = """
-ayatori: 1
-tunnel_zones: {dc: {type: vxlan, members: {h1: 198.18.0.1, h2: 198.18.0.2}}}
-bridges:
-  web:
-    ports:
-      a: {host: h1, interface: a}
-      b: {host: h1, interface: b}
-      c: {host: h2, interface: c}
-"""
-A, B, C = "02:00:00:00:00:0a", "02:00:00:00:00:0b", "02:00:00:00:00:0c"
 PORTS = ActorName("datapath-ports")
 
 

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests.scenarios.kernel_requests import KernelRequests, kernel_of
 from tests.scenarios.network import Network, network_of
 
 _BOTH = ("soft", pytest.param("kernel", marks=pytest.mark.kernel))
@@ -54,3 +55,11 @@ def shared(lab_of_module: Network) -> Iterator[Network]:
     yield lab_of_module
     lab_of_module.check_logs()
     lab_of_module.check_journals()
+
+
+@pytest.fixture
+def kernel(shared: Network) -> Iterator[KernelRequests]:
+    """Give a way to the datapath of the lab's h1."""
+    requests = kernel_of(shared, "h1")
+    yield requests
+    requests.close()

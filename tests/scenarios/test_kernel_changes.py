@@ -1,13 +1,12 @@
 """The kernel's datapath while its surroundings change, by the lab's or by somebody else's hand."""
 
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
 from tests.lab.runner import ROOT
 from tests.scenarios.echo import pinging, reaches
-from tests.scenarios.kernel_requests import KernelRequests, kernel_of
+from tests.scenarios.kernel_requests import KernelRequests
 from tests.scenarios.netlink_buffers import limit_netlink_buffers
 from tests.scenarios.network import Network
 from tests.scenarios.test_carrier import set_link
@@ -24,14 +23,6 @@ DOCUMENT = (
     .replace("10.0.1.12/24", '[10.0.1.12/24, "2001:db8::12/64"]')
 )
 WEB1, WEB2, DB1, DB2 = "10.0.1.11", "10.0.1.12", "10.0.2.11", "10.0.2.12"
-
-
-@pytest.fixture
-def kernel(shared: Network) -> Iterator[KernelRequests]:
-    """Give a way to h1's datapath."""
-    requests = kernel_of(shared, "h1")
-    yield requests
-    requests.close()
 
 
 def test_the_agent_tells_what_the_datapath_counted(shared: Network) -> None:

@@ -13,7 +13,7 @@ import pytest
 
 from tests.lab.runner import ROOT
 from tests.scenarios.echo import pinging, reaches
-from tests.scenarios.kernel_requests import KernelRequests, kernel_of
+from tests.scenarios.kernel_requests import KernelRequests
 from tests.scenarios.network import Network
 from tests.scenarios.test_restarts import agent_of, end
 from tests.scenarios.waiting import eventually
@@ -22,14 +22,6 @@ pytestmark = [pytest.mark.lab, pytest.mark.kernel]
 
 DOCUMENT = (ROOT / "examples" / "two-hosts.yaml").read_text()
 WEB1, WEB2, DB1, DB2 = "10.0.1.11", "10.0.1.12", "10.0.2.11", "10.0.2.12"
-
-
-@pytest.fixture
-def kernel(shared: Network) -> Iterator[KernelRequests]:
-    """Give a way to h1's datapath."""
-    requests = kernel_of(shared, "h1")
-    yield requests
-    requests.close()
 
 
 def config_of(network: Network, host: str) -> Path:

@@ -62,13 +62,6 @@ def host() -> Iterator[Namespace]:
         yield namespace
 
 
-@pytest.fixture
-def agent(host: Namespace) -> Iterator[Agent]:
-    with Agent(host) as agent:
-        agent.make_datapath()
-        yield agent
-
-
 def _refusal(agent: Agent, body: Encodable, flags: int = 0) -> int:
     with pytest.raises(RefusedError) as refused:
         agent.ask(body, flags)

@@ -75,13 +75,6 @@ def host() -> Iterator[Namespace]:
         yield namespace
 
 
-@pytest.fixture
-def agent(host: Namespace) -> Iterator[Agent]:
-    with Agent(host) as agent:
-        agent.make_datapath()
-        yield agent
-
-
 def _send(agent: Agent, *actions: Action) -> None:
     """Have the datapath send FRAME."""
     key = encode_key(flow_key_of(FRAME, 0))
