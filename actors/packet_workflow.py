@@ -10,7 +10,7 @@ from typing import assert_never
 import msgspec
 
 from actors.datapath.odp.errors import OdpError
-from actors.datapath.odp.key import decode_key, metadata_of
+from actors.datapath.odp.key import decode_key
 from actors.devices.parked_frames import cut_frame
 from actors.host import HostSettings
 from actors.lane import Lane
@@ -359,8 +359,7 @@ class PacketWorkflow(LaneActor):
             for _ in held.frames:
                 self._count("duplicate of a dropped packet")
             return
-        again = executions(metadata_of(message.raw_key), message.actions, held.frames)
-        self.send(NETLINK_BROKER, again)
+        self.send(NETLINK_BROKER, executions(message.raw_key, message.actions, held.frames))
 
     def _forget_old_holds(self, at: Nanoseconds) -> None:
         state = self.state

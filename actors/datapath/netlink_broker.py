@@ -8,6 +8,7 @@ together; what the datapath does by itself (a port's device is deleted) it hears
 """
 
 import errno
+import struct
 from typing import assert_never
 
 from actors.datapath.broker_state import BrokerState
@@ -82,6 +83,9 @@ CLOCK = ActorName("clock")
 
 _NEEDS_DATAPATH = frozenset({KIND_CREATE, KIND_DELETE, KIND_EXECUTE})
 """Requests for which ENODEV means that there is no datapath, whatever else is missing."""
+
+METADATA_ONLY = struct.pack("=HHI", 8, c.OVS_KEY_ATTR_PRIORITY, 0)
+"""The key of a packet that entered by no port: the datapath reads its headers off the frame."""
 
 FromDatapath = (
     NetlinkRepliesLost
@@ -212,7 +216,10 @@ class NetlinkBroker(LaneActor):
         state = self.state
         first = state.next_execute
         state.next_execute = first + len(frames)
-        refused = writer.packet_executes(first, message.raw_keys, message.actions, frames)
+        keys = message.raw_keys
+        if b"" in keys:
+            keys = tuple(key or METADATA_ONLY for key in keys)
+        refused = writer.packet_executes(first, keys, message.actions, frames)
         if refused:
             self.count("packets too large", refused)
 

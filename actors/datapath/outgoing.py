@@ -9,7 +9,6 @@ from collections.abc import Iterator
 
 from msgspec import Struct, field
 
-from actors.datapath.odp.key import metadata_of
 from actors.lane import Lane
 from actors.messages.flows import ExecutePackets, InstallFlows, RemoveFlows
 from actors.values import ActorName
@@ -87,12 +86,11 @@ class Outlet:
             self._lane.send(NETLINK_BROKER, InstallFlows((flow,), (raw_key,), mask, actions))
 
     def execute(self, raw_key: bytes, actions: bytes, frame: bytes) -> None:
-        """Let a packet go; `raw_key` is that of its upcall."""
-        metadata = metadata_of(raw_key)
+        """Let a packet go."""
         if self._is_gathering():
-            self._gathered.add_packet(metadata, actions, frame)
+            self._gathered.add_packet(raw_key, actions, frame)
         else:
-            self._lane.send(NETLINK_BROKER, ExecutePackets((metadata,), (actions,), (frame,)))
+            self._lane.send(NETLINK_BROKER, ExecutePackets((raw_key,), (actions,), (frame,)))
 
     def remove(self, flows: tuple[int, ...]) -> None:
         """Remove flows, at once."""

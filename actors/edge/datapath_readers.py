@@ -5,7 +5,6 @@ import errno
 from actors.datapath.channel import DatapathChannel
 from actors.datapath.odp.constants import OVS_PACKET_CMD_ACTION
 from actors.datapath.odp.errors import OdpError
-from actors.datapath.odp.key import without_zero_metadata
 from actors.datapath.odp.upcalls import Upcall, decode_upcall
 from actors.edge.service import Service
 from actors.edge.steady_clock import SteadyClock
@@ -73,7 +72,7 @@ def packets_of(upcalls: list[Upcall], at: Nanoseconds) -> tuple[PacketIn, ...]:
     return tuple(
         PacketIn(
             at,
-            without_zero_metadata(upcall.raw_key),
+            upcall.raw_key,
             upcall.frame,
             upcall.cmd == OVS_PACKET_CMD_ACTION,
             upcall.userdata,

@@ -24,7 +24,7 @@ class ExecutePackets(Struct, frozen=True, gc=False):
     """Let the datapath do its actions to each frame, in this order."""
 
     raw_keys: tuple[bytes, ...]
-    """The metadata that each came with; its headers are read off the frame."""
+    """That of each packet's upcall; b"" if it entered by no port."""
     actions: tuple[bytes, ...]
     frames: tuple[bytes, ...]
 

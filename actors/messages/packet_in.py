@@ -9,7 +9,7 @@ class PacketIn(Input, frozen=True, tag="packet-in.1"):
 
     at: Nanoseconds
     raw_key: bytes
-    """Payload of OVS_PACKET_ATTR_KEY as the datapath sent it, but for metadata that is zero."""
+    """Payload of OVS_PACKET_ATTR_KEY, just as the datapath sent it."""
     frame: bytes
     by_action: bool = False
     """True when a flow's userspace action sent it (OVS_PACKET_CMD_ACTION)."""

@@ -12,7 +12,6 @@ from typing import assert_never
 import msgspec
 
 from actors.datapath.odp.actions import Output, SetTunnel, encode_actions
-from actors.datapath.odp.key import NO_METADATA
 from actors.host import HostSettings
 from actors.lane import Lane
 from actors.lane_actor import LaneActor
@@ -125,7 +124,7 @@ class FlowStateReplicator(LaneActor):
             tunnel = TunnelKey(FLOW_STATE_KEY, peer.local, peer.remote)
             actions = encode_actions((SetTunnel(tunnel), Output(tunnel_port)))
             state.sent += len(frames)
-            self.send(NETLINK_BROKER, executions(NO_METADATA, actions, frames))
+            self.send(NETLINK_BROKER, executions(b"", actions, frames))
 
     def _received(self, message: FlowStateReceived) -> None:
         state = self.state

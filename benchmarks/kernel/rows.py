@@ -11,7 +11,6 @@ import time
 from collections.abc import Callable
 
 from actors.datapath.odp.deletions import count_deletions
-from actors.datapath.odp.key import metadata_of, without_zero_metadata
 from actors.datapath.odp.mask import mask_for
 from actors.datapath.odp.reply_decoding import decode_replies
 from actors.datapath.odp.upcalls import decode_upcall
@@ -102,7 +101,7 @@ def upcalls(stage: Stage, count: int) -> Outcome:
     """Answer upcalls as the agent does those of a turn: all their flows, then all packets."""
     frames = [frame(number) for number in range(count)]
     sender = Sender(stage)
-    mask = mask_for(without_zero_metadata(stage.upcall_key), FIVE_TUPLE)
+    mask = mask_for(stage.upcall_key, FIVE_TUPLE)
     receive, flush = stage.channel.receive_upcalls, sender.requests.flush
     install, run = sender.writer.flow_creates, sender.writer.packet_executes
     together = BATCH // 2
@@ -117,13 +116,12 @@ def upcalls(stage: Stage, count: int) -> Outcome:
             end = first + len(burst)
             begin = clock()
             while number < end:
-                received = [decode_upcall(datagram) for datagram in receive()]
+                received = receive()
                 for at in range(0, len(received), together):
-                    turn = received[at : at + together]
-                    keys = [without_zero_metadata(upcall.raw_key) for upcall in turn]
-                    ports = [metadata_of(key) for key in keys]
+                    turn = [decode_upcall(each) for each in received[at : at + together]]
+                    keys = [upcall.raw_key for upcall in turn]
                     install(range(number, number + len(turn)), keys, mask, ACTIONS)
-                    run(number, ports, [ACTIONS] * len(turn), [upcall.frame for upcall in turn])
+                    run(number, keys, [ACTIONS] * len(turn), [upcall.frame for upcall in turn])
                     flush()
                     number += len(turn)
             took += clock() - begin

@@ -12,7 +12,7 @@ from hypothesis import Phase, event, given, settings
 from hypothesis import strategies as st
 from msgspec import Struct
 
-from actors.datapath.odp.key import encode_key, metadata_of
+from actors.datapath.odp.key import encode_key
 from actors.datapath.odp.mask import masked
 from actors.datapath.odp.requests import ExecutePacket as ExecuteRequest
 from actors.datapath.soft.flow_requests import FlowRequests
@@ -87,9 +87,7 @@ class Bench:
                 return
             if isinstance(message, InstallFlows):
                 outcome.flow = message
-            elif isinstance(message, ExecutePackets) and message.raw_keys == (
-                metadata_of(raw_key),
-            ):
+            elif isinstance(message, ExecutePackets) and message.raw_keys == (raw_key,):
                 (outcome.executed,) = message.actions
             elif isinstance(message, SendFrame):
                 outcome.generated += 1

@@ -33,13 +33,6 @@ _AFTER_IN_PORT: Final = b"".join(
 )
 _IN_PORT = struct.Struct("=HHI")
 _NATIVE_HEADER = struct.Struct("=HH")
-NO_METADATA: Final = attribute(c.OVS_KEY_ATTR_PRIORITY, bytes(4))
-"""The key of a packet that entered by no port: the datapath reads its headers off the frame."""
-_IN_PORT_HEADER: Final = _NATIVE_HEADER.pack(8, c.OVS_KEY_ATTR_IN_PORT)
-_IN_PORT_AT: Final = len(_BEFORE_TUNNEL)
-_METADATA_AT: Final = _IN_PORT_AT + _IN_PORT.size
-_ETHERNET_AT: Final = _METADATA_AT + len(_AFTER_IN_PORT) - _NATIVE_HEADER.size
-"""Where these begin in the key of a packet that came through no tunnel."""
 _BE16 = struct.Struct(">H")
 _IPV4 = struct.Struct(">4s4sBBBB")
 _IPV6 = struct.Struct(">16s16sIBBBB")
@@ -79,28 +72,6 @@ def decode_key(raw: bytes) -> FlowKey:
             return replace(key, ethertype=key.cvlan_tpid, cvlan_tpid=0)
         return replace(key, ethertype=key.vlan_tpid, vlan_tpid=0)
     return key
-
-
-def without_zero_metadata(raw: bytes) -> bytes:
-    """Return an upcall's key without the metadata that a packet in no tunnel has, if it is zero.
-
-    What is absent from a key is zero to the datapath, so the key means the same, at little more
-    than half of its length; no mask of ours covers that metadata.
-    """
-    if raw.startswith(_BEFORE_TUNNEL) and raw.startswith(_AFTER_IN_PORT, _METADATA_AT):
-        return raw[_IN_PORT_AT:_METADATA_AT] + raw[_ETHERNET_AT:]
-    return raw
-
-
-def metadata_of(raw: bytes) -> bytes:
-    """Return the part of a key that the execution of a packet needs.
-
-    The rest the datapath reads off the frame (ovs_flow_key_extract_userspace()). A key that begins
-    with other metadata than the port is returned whole; b"" is that of a packet that we made.
-    """
-    if raw.startswith(_IN_PORT_HEADER):
-        return raw[: _IN_PORT.size]
-    return raw or NO_METADATA
 
 
 def encode_key(key: FlowKey) -> bytes:

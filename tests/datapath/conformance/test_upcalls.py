@@ -8,21 +8,14 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from actors.datapath.odp import constants as odp
-from actors.datapath.odp.actions import Output, Userspace
+from actors.datapath.odp.actions import Output
 from actors.datapath.odp.attributes import walk
-from actors.datapath.odp.key import (
-    decode_key,
-    encode_key,
-    metadata_of,
-    without_zero_metadata,
-)
+from actors.datapath.odp.key import decode_key, encode_key
 from actors.datapath.odp.mask import mask_for
-from actors.datapath.odp.rewrites import SetEthernet
 from actors.packets.extract import flow_key_of
 from actors.packets.flow_key import SEEN_ALL, FlowKey
 from tests.datapath.conformance import frames as f
 from tests.datapath.conformance.bench import Bench
-from tests.datapath.conformance.dialogue import RefusedError
 from tests.datapath.conformance.frames import Frame
 
 _UDP = Frame()
@@ -209,39 +202,6 @@ def test_the_flow_made_of_an_upcalls_key_catches_the_next_frame(bench: Bench, na
         bench.add_flow(raw_key, Output(bench.ports[1]), mask=mask)
         assert bench.inject(0, frame).only(1) == [frame]
         assert bench.inject(2, frame).upcall().frame == frame
-
-
-@pytest.mark.parametrize("name", [*FRAMES, *CUT_FRAMES])
-def test_a_key_without_its_zero_metadata_makes_the_same_flow(bench: Bench, name: str) -> None:
-    frame = (FRAMES | CUT_FRAMES)[name]
-    whole = bench.key_of(frame)
-    raw_key = without_zero_metadata(whole)
-    assert len(raw_key) < len(whole)
-    for seen in (0, SEEN_ALL):
-        bench.reset()
-        bench.add_flow(raw_key, Output(bench.ports[1]), mask=mask_for(raw_key, seen))
-        assert bench.inject(0, frame).only(1) == [frame]
-        assert bench.inject(2, frame).upcall().frame == frame
-        with pytest.raises(RefusedError):
-            bench.add_flow(whole, Output(bench.ports[1]), mask=mask_for(whole, seen))
-
-
-@pytest.mark.parametrize("name", FRAMES)
-def test_a_packet_is_executed_with_its_port_alone_as_with_its_whole_key(
-    bench: Bench, name: str
-) -> None:
-    frame = FRAMES[name]
-    whole = bench.key_of(frame)
-    port = metadata_of(without_zero_metadata(whole))
-    assert len(port) == 8
-    rewrite = SetEthernet(f.MAC_C, f.MAC_B), Output(bench.ports[1]), Userspace(bench.pid, b"key")
-    sent = []
-    for raw_key in (whole, port):
-        bench.execute(raw_key, frame, *rewrite)
-        outcome = bench.outcome(0)
-        (upcall,) = outcome.upcalls
-        sent.append((outcome.frames, upcall.frame, told(upcall.raw_key)))
-    assert sent[0] == sent[1]
 
 
 def _mutated(frame: bytes, changes: list[tuple[int, int]], length: int) -> bytes:
