@@ -1,7 +1,5 @@
 """A small agent for tests: it speaks to a soft datapath through SoftChannel, one step at a time."""
 
-import queue
-import threading
 from types import TracebackType
 from typing import Self
 
@@ -10,65 +8,35 @@ from actors.datapath.odp.actions import Action, Output, encode_actions
 from actors.datapath.odp.attributes import attribute, u32
 from actors.datapath.odp.key import encode_key
 from actors.datapath.odp.mask import mask_for
-from actors.datapath.odp.messages import Families
 from actors.datapath.odp.replies import (
-    Acknowledged,
     DatapathInfo,
-    Done,
-    FamilyInfo,
+    DatapathStats,
     FlowInfo,
-    NetlinkRefused,
-    Notification,
-    Reply,
     VportInfo,
 )
-from actors.datapath.odp.reply_decoding import decode_replies
 from actors.datapath.odp.requests import (
-    Encodable,
     ExecutePacket,
     GetDatapath,
-    GetFamily,
     GetFlow,
     GetVport,
     NewDatapath,
     NewFlow,
     NewVport,
-    encode_request,
 )
-from actors.datapath.odp.upcalls import Upcall, decode_upcall
+from actors.datapath.odp.upcalls import Upcall
 from actors.datapath.soft_channel import SoftChannel, spawn_soft_datapath
 from actors.packets.extract import flow_key_of
+from tests.datapath.conformance.dialogue import Dialogue
 from tests.datapath.soft.namespaces import Namespace
 
-TIMEOUT = 30.0
 
-
-class RefusedError(Exception):
-    """The datapath answered with an errno."""
-
-    def __init__(self, code: int) -> None:
-        super().__init__(code)
-        self.code = code
-
-
-class Agent:
+class Agent(Dialogue):
     """One datapath, its ports and flows, in the network namespace of `host`."""
 
+    channel: SoftChannel
+
     def __init__(self, host: Namespace) -> None:
-        self.channel: SoftChannel = host.run(spawn_soft_datapath)
-        self._seq = 0
-        self._replies: queue.SimpleQueue[Reply] = queue.SimpleQueue()
-        self.upcalls: queue.SimpleQueue[Upcall] = queue.SimpleQueue()
-        self.families = Families()
-        self._threads = [
-            threading.Thread(target=self._read_replies),
-            threading.Thread(target=self._read_upcalls),
-        ]
-        for thread in self._threads:
-            thread.start()
-        self.families = Families(
-            *(self._family(f"ovs_{name}") for name in ("datapath", "vport", "flow", "packet"))
-        )
+        super().__init__(host.run(spawn_soft_datapath))
         self.dp_ifindex = 0
 
     def __enter__(self) -> Self:
@@ -80,65 +48,11 @@ class Agent:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self.channel.close()
-        for thread in self._threads:
-            thread.join(TIMEOUT)
-        self.channel.release()
-
-    def _read_replies(self) -> None:
-        while datagram := self.channel.receive_reply():
-            for reply in decode_replies(datagram, self.families, self.channel.reply_pid):
-                if not isinstance(reply, Notification):
-                    self._replies.put(reply)
-
-    def _read_upcalls(self) -> None:
-        while datagrams := self.channel.receive_upcalls():
-            for datagram in datagrams:
-                self.upcalls.put(decode_upcall(datagram))
-
-    def encode(self, body: Encodable, flags: int = 0) -> bytes:
-        """A request under the next sequence number."""
-        self._seq += 1
-        return encode_request(
-            body,
-            families=self.families,
-            seq=self._seq,
-            pid=self.channel.upcall_pid,
-            flags=flags,
-        )
-
-    def send(self, *messages: bytes) -> None:
-        """Send messages in one datagram."""
-        assert self.channel.send(b"".join(messages)) == 0
-
-    def next_reply(self) -> Reply:
-        """The next reply."""
-        return self._replies.get(timeout=TIMEOUT)
-
-    def ask(self, body: Encodable, flags: int = 0) -> list[Reply]:
-        """Send a request with ACK (or a dump) and return what came before its end."""
-        dump = flags & odp.NLM_F_DUMP == odp.NLM_F_DUMP
-        self.send(self.encode(body, flags if dump else flags | odp.NLM_F_ACK))
-        seq = self._seq
-        replies: list[Reply] = []
-        while True:
-            reply = self.next_reply()
-            assert reply.seq == seq, (reply, seq)
-            if isinstance(reply, NetlinkRefused):
-                raise RefusedError(reply.errno)
-            if isinstance(reply, Acknowledged | Done):
-                return replies
-            replies.append(reply)
-
-    def _family(self, name: str) -> int:
-        (info,) = self.ask(GetFamily(name))
-        assert isinstance(info, FamilyInfo)
-        return info.id
+        self.close()
 
     def make_datapath(self, name: str = "dp0") -> DatapathInfo:
         """Make the datapath that the other methods mean."""
-        (info,) = self.ask(NewDatapath(name, self.channel.upcall_pid), odp.NLM_F_ECHO)
-        assert isinstance(info, DatapathInfo)
+        info = self.datapath(NewDatapath(name, self.upcall_pid))
         self.dp_ifindex = info.dp_ifindex
         return info
 
@@ -151,24 +65,16 @@ class Agent:
         dst_port: int | None = None,
     ) -> int:
         """Add a port and return its number."""
-        pids = (self.channel.upcall_pid if pid is None else pid,)
-        (info,) = self.ask(
-            NewVport(self.dp_ifindex, kind, name, pids, None, dst_port), odp.NLM_F_ECHO
-        )
-        assert isinstance(info, VportInfo)
-        return info.port_no
+        pids = (self.upcall_pid if pid is None else pid,)
+        return self.vport(NewVport(self.dp_ifindex, kind, name, pids, None, dst_port)).port_no
 
     def port(self, number: int) -> VportInfo:
         """A port as it describes itself."""
-        (info,) = self.ask(GetVport(self.dp_ifindex, number))
-        assert isinstance(info, VportInfo)
-        return info
+        return self.vport(GetVport(self.dp_ifindex, number))
 
-    def datapath(self) -> DatapathInfo:
-        """The datapath as it describes itself."""
-        (info,) = self.ask(GetDatapath(self.dp_ifindex))
-        assert isinstance(info, DatapathInfo)
-        return info
+    def stats(self) -> DatapathStats:
+        """What the datapath has counted."""
+        return self.datapath(GetDatapath(self.dp_ifindex)).stats
 
     def flows(self) -> list[FlowInfo]:
         """All flows."""
@@ -192,10 +98,6 @@ class Agent:
             self.dp_ifindex, upcall.raw_key, encode_actions(actions), upcall.frame
         )
         self.ask(request)
-
-    def next_upcall(self) -> Upcall:
-        """The next upcall."""
-        return self.upcalls.get(timeout=TIMEOUT)
 
     def wire(self, first: int, second: int) -> None:
         """Let everything without a VLAN tag flow between two ports."""

@@ -16,7 +16,9 @@ from actors.datapath.odp.actions import Output, PopVlan, PushVlan
 from actors.datapath.odp.key import decode_key
 from actors.datapath.odp.requests import DeleteVport, NewVport
 from actors.datapath.soft.limits import UPCALL_BURST
-from tests.datapath.soft.agent import TIMEOUT, Agent, RefusedError
+from tests.datapath.conformance.dialogue import RefusedError
+from tests.datapath.conformance.waiting import PATIENCE
+from tests.datapath.soft.agent import Agent
 from tests.datapath.soft.frames import MAC_A, MAC_B, UDP, checksums_are_right, ip_frame
 from tests.datapath.soft.namespaces import Namespace, namespaces_are_permitted
 from tests.datapath.soft.test_forwarding import Pair, datagram, transfer
@@ -38,7 +40,7 @@ def pair() -> Iterator[Pair]:
 
 def _until(condition: Callable[[], bool]) -> None:
     """Wait for a condition that something else brings about."""
-    end = time.monotonic() + TIMEOUT
+    end = time.monotonic() + PATIENCE
     while not condition():
         assert time.monotonic() < end
         time.sleep(0.005)
@@ -47,7 +49,7 @@ def _until(condition: Callable[[], bool]) -> None:
 def _raw(guest: Namespace) -> socket.socket:
     """A raw socket on a guest's link, its own frames not looped back."""
     link = guest.socket(socket.AF_PACKET, socket.SOCK_RAW)
-    link.settimeout(TIMEOUT)
+    link.settimeout(PATIENCE)
     link.setsockopt(263, 8, 1)  # SOL_PACKET, PACKET_AUXDATA
     guest.run(lambda: link.bind(("eth0", _ETH_P_ALL)))
     return link
@@ -101,7 +103,7 @@ def test_the_host_does_not_answer_on_a_link_that_is_a_port(pair: Pair) -> None:
     # answer "port unreachable".
     with pair.a.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
         probe.connect(("10.0.0.99", 9))
-        probe.settimeout(TIMEOUT)
+        probe.settimeout(PATIENCE)
         probe.send(b"probe")
         while not pair.agent.next_upcall().frame.endswith(b"probe"):
             pass
@@ -110,7 +112,7 @@ def test_the_host_does_not_answer_on_a_link_that_is_a_port(pair: Pair) -> None:
             probe.recv(1)
         pair.agent.ask(DeleteVport(pair.agent.dp_ifindex, pair.port_a))
         probe.setblocking(True)
-        probe.settimeout(TIMEOUT)
+        probe.settimeout(PATIENCE)
         with pytest.raises(ConnectionRefusedError):  # noqa: PT012 - the error comes with either call
             while True:
                 probe.send(b"probe")
@@ -158,7 +160,7 @@ def test_a_link_that_was_down_for_a_while_still_forwards(pair: Pair) -> None:
 def test_upcalls_of_a_flood_are_bounded_and_the_rest_counted_as_lost(pair: Pair) -> None:
     sent = 0
     with _raw(pair.a) as sender:
-        while not (stats := pair.agent.datapath().stats).lost:
+        while not (stats := pair.agent.stats()).lost:
             assert sent < 100 * UPCALL_BURST  # a flood is one only while the machine keeps up
             for _ in range(4 * UPCALL_BURST):
                 sender.send(_FRAME)
@@ -175,9 +177,9 @@ def test_a_port_without_a_receiver_of_upcalls_drops_its_misses(pair: Pair) -> No
     number = agent.add_port("quiet", pid=0)
     with pair.host.socket(socket.AF_PACKET, socket.SOCK_RAW) as sender:
         pair.host.run(lambda: sender.bind(("quiet-peer", 0)))
-        before = agent.datapath().stats.lost
+        before = agent.stats().lost
         sender.send(_FRAME)
-        _until(lambda: agent.datapath().stats.lost > before)
+        _until(lambda: agent.stats().lost > before)
     assert agent.port(number).stats.rx_packets > 0
 
 
@@ -191,7 +193,7 @@ def test_a_large_tcp_write_reaches_the_agent_in_segments_with_right_checksums(pa
     ):
         listener.bind((_B, 5000))
         listener.listen()
-        client.settimeout(TIMEOUT)
+        client.settimeout(PATIENCE)
 
         def write() -> None:
             client.connect((_B, 5000))
@@ -207,7 +209,7 @@ def test_a_large_tcp_write_reaches_the_agent_in_segments_with_right_checksums(pa
                 assert len(upcall.frame) <= 1514
                 full_sized += len(upcall.frame) == 1514
             agent.execute(upcall, Output(pair.port_b))
-        thread.join(TIMEOUT)
+        thread.join(PATIENCE)
 
 
 @pytest.mark.parametrize("end", ["close", signal.SIGTERM, signal.SIGKILL])
@@ -221,13 +223,13 @@ def test_nothing_stays_behind_however_it_ends(end: str | signal.Signals) -> None
             pair.agent.channel.close()
         else:
             os.kill(process.pid, end)
-        status = process.wait(TIMEOUT)
+        status = process.wait(PATIENCE)
         assert status == (-signal.SIGKILL if end == signal.SIGKILL else 0)
         _until(lambda: "dp0" not in pair.host.links())
         # The host's own stack has the links again.
         pair.host.address("port-a", "10.0.0.99", 24)
         with pair.a.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-            probe.settimeout(TIMEOUT)
+            probe.settimeout(PATIENCE)
             probe.connect(("10.0.0.99", 9))
             with pytest.raises(ConnectionRefusedError):  # noqa: PT012 - with either call
                 while True:
@@ -238,7 +240,7 @@ def test_nothing_stays_behind_however_it_ends(end: str | signal.Signals) -> None
 def test_the_channel_says_that_its_datapath_has_ended() -> None:
     with Namespace() as host, Agent(host) as agent:
         agent.channel.process.terminate()
-        agent.channel.process.wait(TIMEOUT)
+        agent.channel.process.wait(PATIENCE)
         assert agent.channel.send(b"x" * 16) != 0
         assert agent.channel.receive_reply() == b""
         assert agent.channel.receive_upcalls() == []

@@ -39,7 +39,7 @@ from actors.datapath.odp.requests import (
 )
 from actors.packets.extract import flow_key_of
 from actors.packets.flow_key import SEEN_ALL, SEEN_ETH_DST, SEEN_ETH_SRC
-from tests.datapath.soft.agent import Agent, RefusedError
+from tests.datapath.soft.agent import Agent
 from tests.datapath.soft.frames import UDP, ip_frame
 from tests.datapath.soft.namespaces import Namespace, namespaces_are_permitted
 
@@ -60,12 +60,6 @@ _DP = -1
 def host() -> Iterator[Namespace]:
     with Namespace() as namespace:
         yield namespace
-
-
-def _refusal(agent: Agent, body: Encodable, flags: int = 0) -> int:
-    with pytest.raises(RefusedError) as refused:
-        agent.ask(body, flags)
-    return refused.value.code
 
 
 _REFUSALS: list[tuple[Callable[[int], Encodable], int, int]] = [
@@ -109,11 +103,11 @@ _REFUSALS: list[tuple[Callable[[int], Encodable], int, int]] = [
 
 def test_what_the_module_refuses_is_refused_with_its_error_number(agent: Agent) -> None:
     for number, (make, flags, code) in enumerate(_REFUSALS):
-        assert _refusal(agent, make(agent.dp_ifindex), flags) == code, f"case {number}"
+        assert agent.refusal(make(agent.dp_ifindex), flags) == code, f"case {number}"
 
 
 def test_a_flow_without_actions_is_refused_and_one_with_none_in_it_drops(agent: Agent) -> None:
-    whole = agent.encode(NewFlow(agent.dp_ifindex, _KEY, _NO_ACTIONS), odp.NLM_F_ACK)
+    whole = agent.encode(NewFlow(agent.dp_ifindex, _KEY, _NO_ACTIONS), odp.NLM_F_ACK)[1]
     without = whole[: -len(attribute(odp.OVS_FLOW_ATTR_ACTIONS, b""))]
     agent.send(struct.pack("=I", len(without)) + without[4:])
     refused = agent.next_reply()
@@ -133,7 +127,7 @@ def test_creating_a_flow_again_or_across_another_is_refused(agent: Agent) -> Non
         NewFlow(dp, _KEY, _NO_ACTIONS, other_mask, b"a third"),
         NewFlow(dp, _KEY, _NO_ACTIONS, None),
     ):
-        assert _refusal(agent, request, create) == errno.EEXIST
+        assert agent.refusal(request, create) == errno.EEXIST
     agent.ask(NewFlow(dp, _OTHER_KEY, _NO_ACTIONS, mask, b"elsewhere"), create)
     assert len(agent.flows()) == 2
 
@@ -146,7 +140,7 @@ def test_creating_without_the_create_flag_changes_the_actions_of_the_same_flow(
     agent.ask(NewFlow(dp, _KEY, encode_actions((Output(2),)), mask, _UFID))
     (flow,) = agent.flows()
     assert flow.actions == encode_actions((Output(2),))
-    assert _refusal(agent, NewFlow(dp, _KEY, _NO_ACTIONS, mask, b"another")) == errno.ENOENT
+    assert agent.refusal(NewFlow(dp, _KEY, _NO_ACTIONS, mask, b"another")) == errno.ENOENT
 
 
 def test_a_flow_is_found_by_its_whole_key_when_it_has_no_unique_id(agent: Agent) -> None:
@@ -155,7 +149,7 @@ def test_a_flow_is_found_by_its_whole_key_when_it_has_no_unique_id(agent: Agent)
     (info,) = agent.ask(GetFlow(dp, None, _KEY))
     assert isinstance(info, FlowInfo)
     assert (info.raw_key, info.mask, info.ufid) == (_KEY, exact_mask(_KEY), None)
-    assert _refusal(agent, GetFlow(dp, None, _OTHER_KEY)) == errno.ENOENT
+    assert agent.refusal(GetFlow(dp, None, _OTHER_KEY)) == errno.ENOENT
     agent.ask(SetFlow(dp, _KEY, encode_actions((Output(9),))))
     (deleted,) = agent.ask(DeleteFlow(dp, None, _KEY), odp.NLM_F_ECHO)
     assert isinstance(deleted, FlowInfo)
@@ -175,10 +169,10 @@ def test_a_flow_deleted_by_its_unique_id_is_echoed_without_what_it_may_omit(agen
 def test_one_failing_request_of_a_batch_answers_alone_and_the_rest_is_done(agent: Agent) -> None:
     dp, mask = agent.dp_ifindex, mask_for(_KEY, SEEN_ALL)
     batch = [
-        agent.encode(NewFlow(dp, key, _NO_ACTIONS, mask, ufid), odp.NLM_F_CREATE)
+        agent.encode(NewFlow(dp, key, _NO_ACTIONS, mask, ufid), odp.NLM_F_CREATE)[1]
         for key, ufid in ((_KEY, b"one"), (_KEY, b"two"), (_OTHER_KEY, b"three"))
     ]
-    barrier = agent.encode(GetDatapath(dp), odp.NLM_F_ACK)
+    barrier = agent.encode(GetDatapath(dp), odp.NLM_F_ACK)[1]
     agent.send(*batch, barrier)
     seq = struct.unpack_from("=I", batch[1], 8)[0]
     assert agent.next_reply() == NetlinkRefused(seq, errno.EEXIST)
@@ -203,7 +197,7 @@ def test_a_dump_larger_than_the_socket_comes_whole(
                 NewFlow(dp, key, _NO_ACTIONS, mask, struct.pack("!I", first + n))
                 for n, key in enumerate(keys[first : first + 20])
             ]
-            agent.send(*(agent.encode(request, odp.NLM_F_CREATE) for request in requests))
+            agent.send(*(agent.encode(request, odp.NLM_F_CREATE)[1] for request in requests))
             agent.ask(GetDatapath(dp))
         assert [flow.raw_key for flow in agent.flows()] == keys
         agent.ask(DeleteFlow(dp))
@@ -226,7 +220,7 @@ def test_ports_are_described_changed_and_deleted(agent: Agent) -> None:
     agent.ask(SetVport(agent.dp_ifindex, tap, None, (5,)))
     assert agent.port(tap).upcall_pids == (5,)
     agent.ask(DeleteVport(agent.dp_ifindex, None, "tap0"))
-    assert _refusal(agent, GetVport(agent.dp_ifindex, tap)) == errno.ENODEV
+    assert agent.refusal(GetVport(agent.dp_ifindex, tap)) == errno.ENODEV
 
 
 @pytest.mark.parametrize(
@@ -243,7 +237,7 @@ def test_two_tunnel_ports_cannot_take_the_same_packets(
 ) -> None:
     first = agent.add_port("one", kind, dst_port=udp_port)
     request = NewVport(agent.dp_ifindex, kind, "two", (0,), None, udp_port)
-    assert _refusal(agent, request) == code
+    assert agent.refusal(request) == code
     assert agent.port(first).dst_port == udp_port
     agent.ask(DeleteVport(agent.dp_ifindex, first))
     agent.ask(request)
@@ -253,7 +247,7 @@ def test_a_udp_port_in_other_hands_is_refused(host: Namespace, agent: Agent) -> 
     with host.socket(socket.AF_INET, socket.SOCK_DGRAM) as other:
         other.bind(("0.0.0.0", 6677))
         request = NewVport(agent.dp_ifindex, odp.OVS_VPORT_TYPE_VXLAN, "vx", (0,), None, 6677)
-        assert _refusal(agent, request) == errno.EADDRINUSE
+        assert agent.refusal(request) == errno.EADDRINUSE
 
 
 def test_deleting_a_datapath_takes_its_devices_along(host: Namespace, agent: Agent) -> None:
@@ -285,7 +279,7 @@ def test_noise_on_the_request_socket_is_survived(agent: Agent) -> None:
         struct.pack("=IHHII", 20, 0x22, 5, 1, 1),
     ):
         assert agent.channel.send(noise) == 0
-    agent.send(agent.encode(GetDatapath(agent.dp_ifindex)))
+    agent.send(agent.encode(GetDatapath(agent.dp_ifindex))[1])
     while not isinstance(agent.next_reply(), DatapathInfo):
         pass
     assert agent.channel.process.poll() is None

@@ -16,7 +16,8 @@ from actors.datapath.odp.upcalls import Upcall
 from actors.packets.extract import flow_key_of
 from actors.packets.flow_key import TunnelKey
 from actors.values import IpAddress
-from tests.datapath.soft.agent import TIMEOUT, Agent
+from tests.datapath.conformance.waiting import PATIENCE
+from tests.datapath.soft.agent import Agent
 from tests.datapath.soft.frames import UDP, ip_frame
 from tests.datapath.soft.namespaces import Namespace, namespaces_are_permitted
 from tests.datapath.soft.test_forwarding import Pair, datagram, transfer
@@ -135,7 +136,7 @@ def test_a_gre_packet_has_a_checksum_if_its_tunnel_asks_for_one(
     number = agent.add_port("tunnel", odp.OVS_VPORT_TYPE_GRE)
     here = IpAddress(bytes([127, 0, 0, 1]))
     with host.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_GRE) as ear:
-        ear.settimeout(TIMEOUT)
+        ear.settimeout(PATIENCE)
         outer = TunnelKey(tun_id=7, src=here, dst=here, checksum=True)
         _send(agent, SetTunnel(outer), Output(number))
         packet = ear.recv(2000)[20:]
