@@ -23,7 +23,6 @@ import threading
 import time
 from collections.abc import Callable
 from importlib.metadata import PackageNotFoundError, version
-from pathlib import Path
 
 import msgspec
 import structlog
@@ -384,12 +383,11 @@ def run_agent(config: AgentConfig) -> int:
 
     Raises StoreError if the store's URL is wrong or its file is no store (servers are waited for),
     OwnerTaken if another agent has the host's id, MissingFeatureError if the datapath lacks what
-    agents need, ControlTakenError, JournalError.
+    agents need, ControlTakenError, NoPlaceForControlError, JournalError.
     """
     check_store(config.store_url())
     check_control(config.control)
     configure_logging(config.log.level, config.log.format, sys.stderr.isatty)
-    Path(config.control).parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     agent = Agent(config)
     status = agent.run()
     refused = agent.store.refused or agent.link.lacking

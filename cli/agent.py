@@ -8,7 +8,7 @@ import typer
 from actors.datapath.dialogue import DatapathUnavailableError
 from actors.datapath.kernel_channel import DatapathBusyError
 from actors.edge.config import ConfigError, load_config
-from actors.edge.control import ControlTakenError
+from actors.edge.control import ControlTakenError, NoPlaceForControlError
 from actors.edge.datapath_choice import check_datapath
 from actors.state.journal_format import JournalError
 from actors.state.store.holder import OwnerTaken
@@ -36,6 +36,6 @@ def agent(
         raise CommandError(str(error), ExitStatus.NOT_FOUND) from error
     except DatapathBusyError as error:
         raise CommandError(str(error.strerror), ExitStatus.CONFLICT) from error
-    except (JournalError, DatapathUnavailableError) as error:
+    except (NoPlaceForControlError, JournalError, DatapathUnavailableError) as error:
         raise CommandError(str(error)) from error
     raise typer.Exit(status)

@@ -271,6 +271,33 @@ def test_the_agent_refuses_a_store_that_waiting_will_not_mend(
     assert len(done.stderr.splitlines()) == 1
 
 
+@pytest.mark.parametrize(
+    ("place", "said"),
+    [
+        (
+            "journal: {directory: /proc/j}\ncontrol: FOLDER/c",
+            "journal folder /proc/j: No such file",
+        ),
+        ("journal: {directory: FOLDER/j}\ncontrol: /proc/c/c", "control socket /proc/c/c: No such"),
+    ],
+)
+def test_a_place_that_cannot_be_made_is_told_in_a_line(
+    tmp_path: Path, place: str, said: str
+) -> None:
+    config = tmp_path / "agent.yaml"
+    config.write_text(
+        f"host: h1\nstore: 'sqlite:///{tmp_path}/store.db'\n"
+        + place.replace("FOLDER", str(tmp_path))
+    )
+    done = subprocess.run(
+        [sys.executable, "-m", "cli.main", "agent", "--config", str(config)],
+        capture_output=True, text=True, timeout=PATIENCE, check=False,
+    )  # fmt: skip
+    assert done.returncode == 1
+    assert said in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+
+
 def test_the_agent_waits_for_servers_that_do_not_answer_and_stops_as_told(
     start: Callable[..., AgentProcess],
 ) -> None:

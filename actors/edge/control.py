@@ -59,8 +59,21 @@ class ControlTakenError(Exception):
     """Another agent answers at the control socket."""
 
 
+class NoPlaceForControlError(Exception):
+    """The folder of the control socket is not there and cannot be made."""
+
+
 def check_control(path: Path) -> None:
-    """Raise ControlTakenError if an agent answers at `path`: it is running here already."""
+    """Make the folder of `path`, and look whether an agent answers there already.
+
+    Raises ControlTakenError if so, NoPlaceForControlError.
+    """
+    try:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise NoPlaceForControlError(
+            f"no place for the control socket {path}: {error.strerror}"
+        ) from error
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as client, suppress(OSError):
         client.settimeout(ANSWER_TIMEOUT)
         client.connect(str(path))
