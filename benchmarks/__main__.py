@@ -1,14 +1,13 @@
 """`python -m benchmarks [--json FILE]`: measure all, print a table, exit 0 whatever the figures."""
 
-import argparse
 import platform
-from pathlib import Path
 
 import msgspec
 from rich.console import Console
 from rich.table import Table
 
 from benchmarks import codec, memory, packet_path, start, tables, zookeeper
+from benchmarks.asked import asked_for
 from benchmarks.measure import ROUNDS, Figure
 
 SECTIONS = {
@@ -23,20 +22,11 @@ SECTIONS = {
 
 def main() -> None:
     """Measure and print."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks")
-    parser.add_argument("--json", type=Path, help="write the figures here as JSON")
-    parser.add_argument("sections", nargs="*", help=f"of {', '.join(SECTIONS)}; all if left out")
-    arguments = parser.parse_args()
-    unknown = [name for name in arguments.sections if name not in SECTIONS]
-    if unknown:
-        parser.error(f"no section {unknown[0]!r}")
-    measured: dict[str, list[Figure]] = {}
-    for name, figures in SECTIONS.items():
-        if not arguments.sections or name in arguments.sections:
-            measured[name] = figures()
+    asked = asked_for("benchmarks", SECTIONS)
+    measured = {name: SECTIONS[name]() for name in asked.sections}
     _print(measured)
-    if arguments.json is not None:
-        arguments.json.write_bytes(msgspec.json.encode(measured))
+    if asked.json is not None:
+        asked.json.write_bytes(msgspec.json.encode(measured))
 
 
 def _print(measured: dict[str, list[Figure]]) -> None:

@@ -4,15 +4,14 @@ Natively or in User Mode Linux, as tests.kernel finds it; prints a table, and ex
 the figures are.
 """
 
-import argparse
 import subprocess
 import sys
-from pathlib import Path
 
 import msgspec
 from rich.console import Console
 from rich.table import Table
 
+from benchmarks.asked import asked_for
 from benchmarks.kernel import os_ken_environment
 from benchmarks.kernel.outcome import Report, Row
 from benchmarks.measure import ROUNDS
@@ -24,19 +23,12 @@ SECTIONS = ("requests", "parts", "peers", "upcalls")
 
 def main() -> None:
     """Measure and print."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.kernel")
-    parser.add_argument("--json", type=Path, help="write the figures here as JSON")
-    parser.add_argument("sections", nargs="*", help=f"of {', '.join(SECTIONS)}; all if left out")
-    arguments = parser.parse_args()
-    unknown = [name for name in arguments.sections if name not in SECTIONS]
-    if unknown:
-        parser.error(f"no section {unknown[0]!r}")
-    sections = arguments.sections or SECTIONS
-    if "peers" in sections:
+    asked = asked_for("benchmarks.kernel", SECTIONS)
+    if "peers" in asked.sections:
         os_ken_environment.provide()
     done = subprocess.run(  # noqa: S603 - our own program
         [sys.executable, "-m", "tests.kernel", "--run", "--", sys.executable, "-m",
-         "benchmarks.kernel.inside", *sections],
+         "benchmarks.kernel.inside", *asked.sections],
         stdout=subprocess.PIPE,
         check=False,
     )  # fmt: skip
@@ -44,8 +36,8 @@ def main() -> None:
         sys.exit(done.returncode)
     report = msgspec.json.decode(done.stdout.strip().splitlines()[-1], type=Report)
     _print(report)
-    if arguments.json is not None:
-        arguments.json.write_bytes(msgspec.json.encode(report))
+    if asked.json is not None:
+        asked.json.write_bytes(msgspec.json.encode(report))
 
 
 def _print(report: Report) -> None:

@@ -4,8 +4,6 @@ import shutil
 import subprocess
 import tempfile
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
 import msgspec
 
@@ -35,17 +33,6 @@ class CProgram:
         except BaseException:
             self.close()
             raise
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
     def run(self, operation: str, **more: str | int) -> Outcome:
         """Run an operation. Raises subprocess.CalledProcessError if C could not do it."""

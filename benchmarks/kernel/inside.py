@@ -5,6 +5,7 @@
 
 import platform
 import sys
+from contextlib import closing
 
 import msgspec
 
@@ -18,9 +19,9 @@ def main() -> None:
     """Measure the sections that are named."""
     sections = frozenset(sys.argv[1:])
     report = Report(platform.release())
-    with CProgram() as program:
+    with closing(CProgram()) as program:
         if sections & {"requests", "parts"}:
-            with Stage() as stage:
+            with closing(Stage()) as stage:
                 if "requests" in sections:
                     report = msgspec.structs.replace(report, rows=contest.hold(stage, program))
                 if "parts" in sections:

@@ -10,7 +10,7 @@ import statistics
 import sys
 import time
 from collections.abc import Callable
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, closing
 
 from msgspec import Struct
 
@@ -79,7 +79,7 @@ def _rate(program: CProgram, entrant: _Entrant) -> Rate:
         "far_link": RECEIVER,
     }
     try:
-        with Wires(), entrant.switch():
+        with closing(Wires()), entrant.switch():
             first = _await_forwarding(program, entrant)
             outcomes = [
                 program.run(

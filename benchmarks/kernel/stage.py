@@ -6,8 +6,6 @@ Port 1 is where frames come in (their sender holds the far end), port 2 where th
 import errno
 import socket
 import struct
-from types import TracebackType
-from typing import Self
 
 from actors.datapath.kernel_channel import KernelChannel
 from actors.datapath.odp import constants as c
@@ -59,17 +57,6 @@ class Stage:
         except BaseException:
             self.close()
             raise
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
     def _set_up(self) -> None:
         ids = [self._family(name) for name in c.OVS_FAMILIES]

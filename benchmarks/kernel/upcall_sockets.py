@@ -14,7 +14,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 from typing import Literal
 
@@ -165,7 +165,7 @@ class _Found(Struct):
 
 def rows() -> tuple[SocketsRow, ...]:
     """Measure all."""
-    with Wires(), _ports(max(PORTS)) as ports:
+    with closing(Wires()), _ports(max(PORTS)) as ports:
         return tuple(row for count in PORTS for row in _modes(ports, count))
 
 

@@ -1,8 +1,6 @@
 """Wires: the two veths by which a benchmark's packets enter a switch and leave it."""
 
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
 from pyroute2 import IPRoute
 
@@ -25,17 +23,6 @@ class Wires:
         except BaseException:
             self.close()
             raise
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
     def close(self) -> None:
         """Remove them."""
