@@ -229,3 +229,9 @@ def test_files_are_short_and_say_what_they_are(path: Path) -> None:
     lines = len(path.read_text().splitlines())
     assert lines <= MOST_LINES
     assert ast.get_docstring(tree(path)) or lines == 0
+
+
+def test_tests_and_benchmarks_are_short_as_well() -> None:
+    found = [path for part in ("tests", "benchmarks") for path in (ROOT / part).rglob("*.py")]
+    assert len(found) > 100
+    assert [name(p) for p in found if len(p.read_text().splitlines()) > MOST_LINES] == []
