@@ -46,7 +46,7 @@ def test_url_says_hosts_and_root(url: str, hosts: str, root: str) -> None:
         ("zookeeper://zk1/a?auth", "auth=digest:FILE"),
         ("zookeeper://zk1/a?auth=digest", "auth=digest:FILE"),
         ("zookeeper://zk1/a?auth=sasl:x", "auth=digest:FILE"),
-        ("zookeeper://zk1/a?auth=digest:/no/such/file", "cannot read the credential"),
+        ("zookeeper://zk1/a?auth=digest:/no/such/file", "cannot read the credential: No such file"),
     ],
 )
 def test_url_that_names_no_store_is_refused_in_one_line(url: str, complaint: str) -> None:

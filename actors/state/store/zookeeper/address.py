@@ -102,7 +102,8 @@ def _read_credential(url: str, path: Path) -> str:
             content = file.read(_LONGEST_CREDENTIAL + 1)
         text = content.decode().strip()
     except (OSError, ValueError) as error:
-        raise StoreError(f"{url!r}: cannot read the credential: {error}") from error
+        reason = error.strerror if isinstance(error, OSError) else "it is no text"
+        raise StoreError(f"{url!r}: cannot read the credential: {reason}") from error
     if stat.S_IMODE(mode) & 0o077:
         raise StoreError(f"{path} holds a password and is open to others; chmod 600 {path}")
     user, colon, password = text.partition(":")
