@@ -80,17 +80,21 @@ class Outlet:
 
     def install(self, flow: int, raw_key: bytes, mask: bytes, actions: bytes) -> None:
         """Create a flow; flows' numbers rise."""
-        if self._is_gathering():
-            self._gathered.add_flow(flow, raw_key, mask, actions)
+        lane, gathered = self._lane, self._gathered
+        if lane.more or gathered.frames or gathered.alike:
+            lane.at_end_of_turn(self._owner)
+            gathered.add_flow(flow, raw_key, mask, actions)
         else:
-            self._lane.send(NETLINK_BROKER, InstallFlows((flow,), (raw_key,), mask, actions))
+            lane.send(NETLINK_BROKER, InstallFlows((flow,), (raw_key,), mask, actions))
 
     def execute(self, raw_key: bytes, actions: bytes, frame: bytes) -> None:
         """Let a packet go."""
-        if self._is_gathering():
-            self._gathered.add_packet(raw_key, actions, frame)
+        lane, gathered = self._lane, self._gathered
+        if lane.more or gathered.frames or gathered.alike:
+            lane.at_end_of_turn(self._owner)
+            gathered.add_packet(raw_key, actions, frame)
         else:
-            self._lane.send(NETLINK_BROKER, ExecutePackets((raw_key,), (actions,), (frame,)))
+            lane.send(NETLINK_BROKER, ExecutePackets((raw_key,), (actions,), (frame,)))
 
     def remove(self, flows: tuple[int, ...]) -> None:
         """Remove flows, at once."""
@@ -102,9 +106,3 @@ class Outlet:
         """Send what has gathered."""
         for message in self._gathered.take():
             self._lane.send(NETLINK_BROKER, message)
-
-    def _is_gathering(self) -> bool:
-        if not self._lane.more and not self._gathered:
-            return False
-        self._lane.at_end_of_turn(self._owner)
-        return True

@@ -4,7 +4,8 @@ A request is a form and what differs: everything that repeats (headers, mask and
 their attributes) is encoded once for each combination of lengths, mask and actions, then one
 Struct lays it out with the number, the key, the frame. The forms are bounded; when too many have
 gathered, all are forgotten. Requests are written many at a time, since a call for each would cost
-as much as the writing. What is written is recorded before the buffer may send it.
+as much as the writing; for one alone, zip's keyword would. What is written is recorded before the
+buffer may send it.
 """
 
 import struct
@@ -94,7 +95,7 @@ class RequestWriter:
         buffer = requests.buffer
         begin = end = requests.end
         room = requests.room
-        for flow, raw_key in zip(flows, raw_keys, strict=True):
+        for flow, raw_key in zip(flows, raw_keys):  # noqa: B905 - see the module
             start = end
             end += length
             if end > room:
@@ -104,7 +105,11 @@ class RequestWriter:
                 buffer, start,
                 head, CREATE_BITS | (flow & NUMBER_MASK), middle, raw_key, behind, flow,
             )  # fmt: skip
-        self._written(begin, end)
+        if self._record is not None:
+            self._record(requests.view[begin:end], 0)
+        requests.end = end
+        if end >= requests.send_from:
+            requests.flush()
         return True
 
     def flow_deletes(self, flows: Sequence[int]) -> None:
@@ -142,8 +147,8 @@ class RequestWriter:
         actions_before = None
         key_length = frame_length = -1
         refused = 0
-        numbers = _numbers(EXECUTE_BITS, first, len(frames))
-        for number, raw_key, todo, frame in zip(numbers, raw_keys, actions, frames, strict=True):
+        number = first
+        for raw_key, todo, frame in zip(raw_keys, actions, frames):  # noqa: B905 - as above
             # Most often a packet is of the same form as the one before it.
             if (
                 todo is not actions_before
@@ -163,11 +168,17 @@ class RequestWriter:
             if end > room:
                 begin = start = self._behind(begin, start, length)
                 end, room = start + length, requests.room
-            pack_into(buffer, start, head, number, middle, raw_key, behind, frame)
+            pack_into(
+                buffer, start,
+                head, EXECUTE_BITS | (number & NUMBER_MASK), middle, raw_key, behind, frame,
+            )  # fmt: skip
+            number += 1
             if record is not None:
                 record(requests.view[start:end], frame_length)
                 begin = end
-        requests.commit(end)
+        requests.end = end
+        if end >= requests.send_from:
+            requests.flush()
         return refused
 
     def _written(self, begin: int, end: int) -> None:
@@ -233,14 +244,6 @@ class RequestWriter:
             self._executes.clear()
         self._executes[which] = form
         return form
-
-
-def _numbers(kind: int, first: int, count: int) -> Sequence[int]:
-    """Return the sequence numbers of requests in a row."""
-    begin = first & NUMBER_MASK
-    if begin + count <= NUMBER_MASK:
-        return range(kind | begin, (kind | begin) + count)
-    return [kind | (number & NUMBER_MASK) for number in range(first, first + count)]
 
 
 def _header(kind: int, length: int) -> bytes:
