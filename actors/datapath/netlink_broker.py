@@ -88,11 +88,7 @@ METADATA_ONLY = struct.pack("=HHI", 8, c.OVS_KEY_ATTR_PRIORITY, 0)
 """The key of a packet that entered by no port: the datapath reads its headers off the frame."""
 
 FromDatapath = (
-    NetlinkRepliesLost
-    | NetlinkSendFailed
-    | UpcallsOpened
-    | DatapathConnected
-    | DatapathLost
+    NetlinkRepliesLost | NetlinkSendFailed | UpcallsOpened | DatapathConnected | DatapathLost
 )
 BrokerMessage = (
     InstallFlows
