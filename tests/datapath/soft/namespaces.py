@@ -8,6 +8,7 @@ import ctypes
 import os
 import socket
 import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from types import TracebackType
@@ -18,6 +19,7 @@ from pyroute2 import IPRoute
 _CLONE_NEWNET = 0x40000000
 _T = TypeVar("_T")
 _LIBC = ctypes.CDLL(None, use_errno=True)
+_PATIENCE = 30.0
 
 
 def namespaces_are_permitted() -> bool:
@@ -71,7 +73,7 @@ class Namespace:
         os.close(self.fd)
 
     def veth(self, name: str, other: "Namespace", other_name: str, mtu: int = 1500) -> None:
-        """Make a veth pair whose ends are here and in `other`, both up."""
+        """Make a veth pair whose ends are here and in `other`, both up and ready to send."""
 
         def make(ip: IPRoute) -> None:
             ip.link(
@@ -85,6 +87,23 @@ class Namespace:
         self._link(make)
         self.set_link(name, state="up")
         other.set_link(other_name, state="up")
+        self.wait_sending(name)
+        other.wait_sending(other_name)
+
+    def wait_sending(self, name: str) -> None:
+        """Wait until a link that has carrier sends: the kernel sees to that some time after it.
+
+        Until then its queueing discipline is `noop`, which drops all packets without a word
+        (linkwatch_event of net/core/link_watch.c, which on a busy machine takes its time).
+        """
+
+        def discipline(ip: IPRoute) -> object:
+            return ip.get_links(ip.link_lookup(ifname=name)[0])[0].get_attr("IFLA_QDISC")
+
+        deadline = time.monotonic() + _PATIENCE
+        while self._link(discipline) == "noop":
+            assert time.monotonic() < deadline, f"{name} does not send"
+            time.sleep(0.001)
 
     def set_link(self, name: str, **settings: object) -> None:
         """Change a link."""
