@@ -178,7 +178,8 @@ def test_request_that_met_a_port_that_was_nowhere_is_sent_as_soon_as_it_is_somew
     h3.hold_store()
     net.advance(2)
     net.send("b", who_has("10.0.1.1", B, "10.0.1.12"))
-    h3.start()  # and with the new session its entries are gone: port c is nowhere, C is unknown
+    net.store.end_session(h3.settings.host)  # its lease ran out: port c is nowhere, C is unknown
+    h3.start()
     net.settle()
     assert net.arp("h1", "r") == {"10.0.1.12": B}
     net.forget()
