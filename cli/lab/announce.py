@@ -25,7 +25,8 @@ def announcement(mac: bytes) -> bytes:
 
 
 def announce(machine: Namespace, link: str, mac: str) -> None:
-    """Send the frame from a machine's link. Raises LinkError."""
+    """Send the frame from a machine's link, as soon as that sends. Raises LinkError."""
+    machine.wait_sending(link)
     try:
         with namespaces.inside(machine.descriptor):
             opened = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0)

@@ -8,6 +8,7 @@ import errno
 import ipaddress
 import os
 import socket
+import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -26,6 +27,7 @@ _SCOPE_ANY = 255
 _STATIC = 4
 """RTPROT_STATIC marks the routes that are ours to change (linux/rtnetlink.h)."""
 _MAIN_TABLE = 254
+_LOOK_SECONDS = 0.001
 
 
 class LinkError(Exception):
@@ -88,6 +90,20 @@ class Namespace:
         """Bring a link up. Raises LinkError."""
         with self._doing(f"bring {name} up"):
             self._route.link("set", index=self._index(name), state="up")
+
+    def wait_sending(self, name: str, patience: float = 2.0) -> None:
+        """Wait until a link sends, `patience` seconds at most. Raises LinkError.
+
+        It drops all without a word until the kernel has looked at its new carrier, and then says
+        that it is UP (net/core/link_watch.c): a busy machine takes its time for that.
+        """
+        deadline = time.monotonic() + patience
+        with self._doing(f"look at {name}"):
+            index = self._index(name)
+            while self._route.get_links(index)[0].get_attr("IFLA_OPERSTATE") != "UP":
+                if time.monotonic() > deadline:
+                    raise LinkError(f"{self.label}: {name} does not send")
+                time.sleep(_LOOK_SECONDS)
 
     def set_mtu(self, name: str, mtu: int) -> None:
         """Set a link's MTU in bytes. Raises LinkError."""

@@ -7,6 +7,7 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
+from pyroute2 import IPRoute
 
 from cli.lab import namespaces
 from cli.lab.fabric import Fabric
@@ -96,6 +97,22 @@ def test_whoever_enters_a_namespace_for_a_moment_comes_back_from_it() -> None:
             assert namespaces.identity(namespaces.current_network()) == namespaces.identity(other)
             raise LookupError
         assert namespaces.identity(namespaces.current_network()) == home
+
+    in_a_child(check)
+
+
+def test_a_link_is_waited_for_until_it_sends() -> None:
+    def check() -> None:
+        namespaces.leave_machine()
+        fabric = Fabric()
+        for step in plan(NOTHING, LAB):
+            fabric.do(step)
+        machine = fabric.machines["vm1"]
+        machine.wait_sending("eth0")
+        with namespaces.inside(machine.descriptor), IPRoute() as route:
+            route.link("add", ifname="idle", kind="veth", peer={"ifname": "idle-too"})
+        with pytest.raises(LinkError, match="vm1: idle does not send"):
+            machine.wait_sending("idle", 0.01)
 
     in_a_child(check)
 

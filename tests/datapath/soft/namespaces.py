@@ -93,15 +93,15 @@ class Namespace:
     def wait_sending(self, name: str) -> None:
         """Wait until a link that has carrier sends: the kernel sees to that some time after it.
 
-        Until then its queueing discipline is `noop`, which drops all packets without a word
-        (linkwatch_event of net/core/link_watch.c, which on a busy machine takes its time).
+        Until then it drops all packets without a word; afterwards it says that it is UP
+        (net/core/link_watch.c, which takes its time on a busy machine).
         """
 
-        def discipline(ip: IPRoute) -> object:
-            return ip.get_links(ip.link_lookup(ifname=name)[0])[0].get_attr("IFLA_QDISC")
+        def state(ip: IPRoute) -> object:
+            return ip.get_links(ip.link_lookup(ifname=name)[0])[0].get_attr("IFLA_OPERSTATE")
 
         deadline = time.monotonic() + _PATIENCE
-        while self._link(discipline) == "noop":
+        while self._link(state) != "UP":
             assert time.monotonic() < deadline, f"{name} does not send"
             time.sleep(0.001)
 
