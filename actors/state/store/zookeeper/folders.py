@@ -16,6 +16,16 @@ from actors.state.store.zookeeper.layout import Layout
 _CHANGING: Final = Permissions.WRITE | Permissions.CREATE | Permissions.DELETE | Permissions.ADMIN
 
 
+def barrier(path: str) -> wire.Transaction:
+    """Return a transaction that changes nothing, and is carried out after all that came before it.
+
+    What is read behind it on the same connection is no older than that. ZooKeeper's own `sync` is
+    no barrier at the leader: that answers its own clients while it may still have to carry out
+    what its followers have done, and told their clients.
+    """
+    return wire.Transaction((wire.CheckVersion(path, -1),))
+
+
 class Folders:
     """The folders of one store, through one connection."""
 
@@ -58,13 +68,13 @@ class Folders:
         self.prepare()
         self.ensure(paths)
 
-    def sync(self) -> None:
+    def catch_up(self) -> None:
         """Have this connection's server catch up with all that was written before this call."""
-        self._connection.call(wire.Sync(self._layout.root), again=True, expected=(NoNodeError,))
+        self._connection.call(barrier(self._layout.root), again=True)
 
     def names(self, path: str) -> list[str]:
         """Return the names in a folder, none if it does not exist. Raises StoreError."""
-        self.sync()
+        self.catch_up()
         try:
             names: list[str] = self._connection.call(
                 wire.GetChildren(path, None), again=True, expected=(NoNodeError,)

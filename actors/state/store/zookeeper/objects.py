@@ -60,7 +60,7 @@ class Objects:
     def read(self, key: ObjectKey) -> StoredObject | None:
         """Return the object, or None. Raises StoreError."""
         path = self._layout.object(key)
-        self._folders.sync()
+        self._folders.catch_up()
         (node,) = self._connection.call(ReadMany((path,)), again=True)
         return None if node is None else stored(key, node)
 

@@ -17,7 +17,7 @@ from kazoo.protocol import serialization as wire
 from actors.state.store.interface import EntryPut, SessionLost, StoreError
 from actors.state.store.zookeeper.connection import CALL_SECONDS, Connection, Ended, Unknown
 from actors.state.store.zookeeper.entries import checked_entry_name
-from actors.state.store.zookeeper.folders import Folders
+from actors.state.store.zookeeper.folders import Folders, barrier
 from actors.state.store.zookeeper.layout import LAST_SEQ, Layout, entry_name, seq_of
 from actors.state.store.zookeeper.marks import Marked, end_session
 from actors.state.store.zookeeper.table_scope import current_entries
@@ -252,7 +252,7 @@ class ZookeeperSession:
     def _look_up(self, table: str) -> None:
         """Learn what this owner's entries in a table are."""
         folder = self._layout.table(table)
-        self._connection.call(wire.Sync(folder), again=True)
+        self._connection.call(barrier(folder), again=True)
         try:
             names = self._connection.call(
                 wire.GetChildren(folder, None), again=True, expected=(NoNodeError,)
