@@ -13,7 +13,13 @@ from actors.datapath.request_buffer import RequestBuffer
 from actors.edge.datapath_readers import packets_of
 from actors.lane import Lane
 from actors.lane_actor import LaneActor
-from actors.messages.netlink import DatapathLost, NetlinkReplied, NetlinkSendFailed, PortsSettled
+from actors.messages.netlink import (
+    DatapathLost,
+    NetlinkReplied,
+    NetlinkSendFailed,
+    PortFailed,
+    PortsSettled,
+)
 from actors.messages.operator import AgentStarted, OperatorAnswered, StopComplete
 from actors.messages.stored import Input, Output
 from actors.messages.topology import Link, LinksChanged
@@ -54,6 +60,7 @@ class HostEnd:
         self.replies_lost = False
         """Whether what the datapath answers never arrives."""
         self.settled = False
+        self.failed_ports: list[PortFailed] = []
         self.stopped = False
         self.answers: dict[int, bytes] = {}
 
@@ -65,6 +72,8 @@ class HostEnd:
         match output:
             case PortsSettled():
                 self.settled = True
+            case PortFailed():
+                self.failed_ports.append(output)
             case OperatorAnswered(request, body):
                 self.answers[request] = body
             case StopComplete():

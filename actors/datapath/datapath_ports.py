@@ -50,6 +50,7 @@ from actors.messages.netlink import (
     DatapathReset,
     ExpireInherited,
     PortAdded,
+    PortFailed,
     PortRefused,
     PortRemoved,
     PortsDumped,
@@ -75,6 +76,8 @@ TOPOLOGY_WATCHER = ActorName("topology-watcher")
 CLOCK = ActorName("clock")
 
 RETRY_INTERVAL = SECOND
+MOST_REFUSALS = 1_000
+"""Different reasons for different ports that are counted, and told of once each."""
 
 PortsMessage = (
     Configured
@@ -274,7 +277,9 @@ class DatapathPorts(LaneActor):
     def _refused(self, message: PortRefused) -> None:
         state = self.state
         name = f"{message.link}: errno {message.errno}"
-        if name in state.refusals or len(state.refusals) < 1000:
+        if name not in state.refusals and len(state.refusals) < MOST_REFUSALS:
+            self.emit(PortFailed(message.link, message.errno))
+        if name in state.refusals or len(state.refusals) < MOST_REFUSALS:
             state.refusals[name] = state.refusals.get(name, 0) + 1
         retry_at = Nanoseconds(self.lane.now + RETRY_INTERVAL)
         kind = type_of(message.link)

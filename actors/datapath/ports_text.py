@@ -7,10 +7,10 @@ import msgspec
 
 from actors.datapath.known_links import why_not_live
 from actors.datapath.port_plan import Plugged
-from actors.datapath.tunnel_ports import peers_of
+from actors.datapath.tunnel_ports import peers_of, type_of
 from actors.host import HostSettings
 from actors.messages.topology import Link
-from actors.state.topology import TUNNEL_LINKS, TunnelType
+from actors.state.topology import TUNNEL_LINKS
 from actors.values import format_ip
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ def describe_ports(state: "PortsState", host: HostSettings) -> bytes:
                     "interface": TUNNEL_LINKS[kind],
                     "status": port.status,
                     "number": port.number,
-                    "why": _why_no_tunnel(kind, port.errno),
+                    "why": why_refused(TUNNEL_LINKS[kind], port.errno),
                 }
                 for kind, port in state.tunnels.items()
             ],
@@ -62,8 +62,10 @@ def describe_ports(state: "PortsState", host: HostSettings) -> bytes:
     )
 
 
-def _why_no_tunnel(kind: TunnelType, errno: int) -> str:
-    if errno == EAFNOSUPPORT:
+def why_refused(link: str, errno: int) -> str:
+    """Return why the datapath refuses a port, in words; "" if it does not."""
+    kind = type_of(link)
+    if errno == EAFNOSUPPORT and kind is not None:
         return f"the datapath has no {kind} tunnels (the kernel's module vport-{kind})"
     return os.strerror(errno) if errno else ""
 

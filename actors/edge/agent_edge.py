@@ -2,12 +2,17 @@
 
 from collections.abc import Callable
 
+import structlog
+
+from actors.datapath.ports_text import why_refused
 from actors.edge.control import ControlServer
 from actors.edge.datapath_link import DatapathLink
 from actors.edge.store_driver import StoreDriver
-from actors.messages.netlink import PortsSettled
+from actors.messages.netlink import PortFailed, PortsSettled
 from actors.messages.operator import StopComplete
 from actors.messages.stored import Output
+
+log = structlog.get_logger("datapath")
 
 
 class AgentEdge:
@@ -33,6 +38,11 @@ class AgentEdge:
         match output:
             case PortsSettled():
                 self._settled()
+            case PortFailed():
+                why = why_refused(output.link, output.errno)
+                log.warning(
+                    "port refused by the datapath, trying again", port=output.link, error=why
+                )
             case StopComplete():
                 self._stopped()
             case _:

@@ -10,6 +10,7 @@ from actors.messages.netlink import (
     NetlinkRepliesLost,
     NetlinkSendFailed,
     OpenUpcalls,
+    PortFailed,
     PortsSettled,
     UpcallsOpened,
 )
@@ -80,6 +81,7 @@ AnyOutput = (
     | OpenUpcalls
     | CloseUpcalls
     | DatapathGone
+    | PortFailed
     | PortsSettled
     | OperatorAnswered
     | StopComplete

@@ -80,6 +80,13 @@ class PortsSettled(Output, frozen=True, tag="ports-settled.1"):
     """For the first time all that is bound to this host and present is plugged in."""
 
 
+class PortFailed(Output, frozen=True, tag="port-failed.1"):
+    """The datapath refuses a port for this reason, for the first time; it is asked again."""
+
+    link: str
+    errno: int
+
+
 class AddPort(Struct, frozen=True):
     """Create a vport on an existing link and answer `requester` with PortAdded or PortRefused."""
 

@@ -22,6 +22,7 @@ from actors.datapath.tunnel_ports import (
     wanted_types,
 )
 from actors.host import HostSettings
+from actors.messages.netlink import PortFailed
 from actors.state.topology import TUNNEL_LINKS, Member, TunnelType, TunnelZone
 from actors.values import DatapathPort, HostId, parse_ip
 from tests.network import Network
@@ -145,3 +146,5 @@ def test_a_tunnel_port_that_is_refused_is_known_by_its_error() -> None:
     net.settle()
     (port,) = host.actor("datapath-ports").state.tunnels.values()
     assert (port.status, port.errno) == ("failed", 19)
+    net.advance(5)
+    assert host.failed_ports == [PortFailed("ayatori-gre", 19)]
