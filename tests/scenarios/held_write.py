@@ -1,4 +1,4 @@
-"""A TCP proxy to a ZooKeeper server that holds a client's first transaction back."""
+"""A TCP proxy to a ZooKeeper server that holds a client's first write back."""
 
 import socket
 import struct
@@ -9,9 +9,9 @@ from typing import Self
 from tests.scenarios.waiting import PATIENCE
 
 _FRAME = struct.Struct("!i")
-_REQUEST = struct.Struct("!ii")
-"""After the length: a request's number and its kind."""
-_MULTI = 14  # ZooDefs.OpCode.multi
+_REQUEST = struct.Struct("!iii")
+"""After the length: a request's number and its kind; of a transaction, its first operation's kind."""
+_MULTI, _CHECK = 14, 13  # ZooDefs.OpCode; one of checks alone comes before what is read
 
 
 class HeldWrite:
@@ -71,7 +71,7 @@ class HeldWrite:
         with suppress(OSError), near.makefile("rb") as stream:
             while len(length := stream.read(_FRAME.size)) == _FRAME.size:
                 body = stream.read(_FRAME.unpack(length)[0])
-                if len(body) >= _REQUEST.size and _REQUEST.unpack_from(body)[1] == _MULTI:
+                if _writes(body):
                     self._held.set()
                     self._released.wait(PATIENCE)
                 far.sendall(length + body)
@@ -80,3 +80,11 @@ class HeldWrite:
         with suppress(OSError):
             while data := far.recv(65536):
                 near.sendall(data)
+
+
+def _writes(body: bytes) -> bool:
+    """Tell whether a request is a transaction that changes something."""
+    if len(body) < _REQUEST.size:
+        return False
+    _, kind, first = _REQUEST.unpack_from(body)
+    return bool(kind == _MULTI and first != _CHECK)
