@@ -87,8 +87,8 @@ def _rate(program: CProgram, entrant: _Entrant) -> Rate:
                 )
                 for n in range(ROUNDS)
             ]
-    except MissingError as missing:
-        return Rate(entrant.name, 0.0, 0, 0, str(missing))
+    except (MissingError, TimeoutError) as failure:
+        return Rate(entrant.name, 0.0, 0, 0, str(failure))
     rate = statistics.median(o.replies / o.nanoseconds * 1e9 for o in outcomes)
     arrived = sum(o.replies for o in outcomes)
     return Rate(entrant.name, rate, arrived, arrived + sum(o.errors for o in outcomes))
@@ -105,7 +105,7 @@ def _await_forwarding(program: CProgram, entrant: _Entrant) -> int:
         if outcome.replies >= 8 and not outcome.errors:
             return number
         if time.monotonic() > end:
-            raise TimeoutError(f"{entrant.name} forwards nothing")
+            raise TimeoutError(f"forwards nothing within {_READY:.0f} s")
 
 
 def _announce() -> None:
