@@ -19,8 +19,6 @@ NETLINK_BROKER = ActorName("netlink-broker")
 MOST_TOGETHER = 16
 """Packets whose flows and executions go out together: about as many as are worth a send, and the
 first of them waits for the simulation of the others."""
-
-
 _ROOM_AGAIN = 0.002
 """Seconds until the lane is looked at again that had no room: less than it takes for what waits."""
 

@@ -4,7 +4,6 @@ Receives datagrams; whatever is malformed or of another family is an OdpError.
 """
 
 import struct
-from typing import Final
 
 from actors.datapath.odp import constants as c
 from actors.datapath.odp.attributes import parse, read_string, read_u16, read_u32
@@ -41,22 +40,6 @@ from actors.datapath.odp.replies import (
 )
 from actors.datapath.odp.requests import NAME_LIMIT
 
-# The echo of a flow delete with OVS_UFID_F_OMIT_*: UFID; if it was used, USED, STATS; TCP_FLAGS.
-_ECHO_LENGTH: Final = 44
-_USED_LENGTH: Final = 76
-_USED_LENGTHS: Final = frozenset({76, 84})
-_ECHO = struct.Struct("=IHHIIBBHi4s16s").unpack_from
-_USED = struct.Struct("=4sQ4sQQ").unpack_from
-_ECHOED_UFID, _ECHOED_USED, _ECHOED_STATS, _ECHOED_FLAGS = (
-    struct.pack("=HH", length, kind)
-    for length, kind in (
-        (20, c.OVS_FLOW_ATTR_UFID),
-        (12, c.OVS_FLOW_ATTR_USED),
-        (20, c.OVS_FLOW_ATTR_STATS),
-        (5, c.OVS_FLOW_ATTR_TCP_FLAGS),
-    )
-)
-
 
 def decode_replies(
     datagram: bytes, families: Families, reply_pid: int | None = None
@@ -66,10 +49,7 @@ def decode_replies(
     With `reply_pid` given, what carries another netlink port id is a Notification.
     """
     replies: list[Reply] = []
-    at = _echoed_deletes(datagram, families.flow, reply_pid, replies)
-    if at == len(datagram):
-        return tuple(replies)
-    for header, payload in split(datagram[at:] if at else datagram):
+    for header, payload in split(datagram):
         if header.type == c.NLMSG_NOOP:
             continue
         reply = _decode(header, payload, families)
@@ -78,40 +58,6 @@ def decode_replies(
         elif isinstance(reply, Described):
             replies.append(Notification(reply))
     return tuple(replies)
-
-
-def _echoed_deletes(
-    datagram: bytes, family: int, reply_pid: int | None, replies: list[Reply]
-) -> int:
-    """Read the echoes of flow deletes that a datagram begins with; return where they end.
-
-    They are the most frequent replies by far: by UFID, with statistics or, if the flow was never
-    used, without. Whatever looks otherwise is left to the general way.
-    """
-    at = 0
-    size = len(datagram)
-    while size - at >= _ECHO_LENGTH:
-        length, kind, _, seq, pid, cmd, _, _, dp_ifindex, ufid_header, ufid = _ECHO(datagram, at)
-        if kind != family or ufid_header != _ECHOED_UFID or kind <= c.GENL_ID_CTRL:
-            break
-        if length == _ECHO_LENGTH:
-            info = FlowInfo(seq, cmd, dp_ifindex, ufid)
-        elif length in _USED_LENGTHS and length <= size - at:
-            used_header, used, stats_header, packets, octets = _USED(datagram, at + _ECHO_LENGTH)
-            flags = datagram[at + _USED_LENGTH : at + length - 3]
-            if used_header != _ECHOED_USED or stats_header != _ECHOED_STATS:
-                break
-            if flags and flags[:4] != _ECHOED_FLAGS:
-                break
-            tcp_flags = flags[4] if flags else 0
-            info = FlowInfo(
-                seq, cmd, dp_ifindex, ufid, None, None, None, packets, octets, used, tcp_flags
-            )
-        else:
-            break
-        replies.append(info if reply_pid is None or pid == reply_pid else Notification(info))
-        at += length
-    return at
 
 
 def _decode(
