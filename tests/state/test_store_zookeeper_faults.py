@@ -198,6 +198,18 @@ class TestFaults(ZookeeperFixtures):
         assert near.entries("t") == (EntryPut("t", b"key", b"two", "h1", second),)
         assert second > first
 
+    def test_server_that_accepts_connections_and_says_nothing_is_tried_again_soon(
+        self, near: Store, far: Store, proxy: Proxy
+    ) -> None:
+        session = far.open_session("h1", 10.0)
+        first = session.put("t", b"key", b"one")
+        proxy.cut()
+        proxy.leave_unanswered(2)
+        proxy.mend()
+        second = session.put("t", b"key", b"two")  # would not wait as long as the session lasts
+        assert second > first
+        assert near.entries("t") == (EntryPut("t", b"key", b"two", "h1", second),)
+
     def test_stall_longer_than_the_lease_loses_the_session_and_its_entries(
         self, near: Store, far: Store, proxy: Proxy
     ) -> None:

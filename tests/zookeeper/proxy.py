@@ -17,6 +17,7 @@ class Proxy:
         self._flowing.set()
         self._lock = threading.Lock()
         self._cut = False
+        self._mute = 0
         self._links: set[socket.socket] = set()
         self._threads: list[threading.Thread] = []
         self._spawn(self._accept)
@@ -36,6 +37,11 @@ class Proxy:
     def stall(self) -> None:
         """Forward nothing, without ending any connection; new ones are accepted and stall, too."""
         self._flowing.clear()
+
+    def leave_unanswered(self, connections: int) -> None:
+        """Accept so many more connections without ever saying anything on them."""
+        with self._lock:
+            self._mute = connections
 
     def mend(self) -> None:
         """Undo a cut and a stall."""
@@ -63,6 +69,8 @@ class Proxy:
                 near, _ = self._listener.accept()
             except OSError:
                 return
+            if self._is_left_unanswered(near):
+                continue
             try:
                 far = socket.create_connection(self._target, 5.0)
             except OSError:
@@ -79,6 +87,14 @@ class Proxy:
                 continue
             self._spawn(self._forward, near, far)
             self._spawn(self._forward, far, near)
+
+    def _is_left_unanswered(self, near: socket.socket) -> bool:
+        with self._lock:
+            mute = self._mute > 0 and not self._cut
+            if mute:
+                self._mute -= 1
+                self._links.add(near)
+            return mute
 
     def _forward(self, source: socket.socket, sink: socket.socket) -> None:
         with contextlib.suppress(OSError):

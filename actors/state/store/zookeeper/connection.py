@@ -32,6 +32,7 @@ from actors.state.store.zookeeper.address import Address
 from actors.state.store.zookeeper.buffered_reading import read_buffered
 from actors.state.store.zookeeper.handler import Handler
 from actors.state.store.zookeeper.persistent_watch import NodeEvent, read_events
+from actors.state.store.zookeeper.prompt_handshake import shake_hands_promptly
 from actors.state.store.zookeeper.stream import (
     Answered,
     Connected,
@@ -141,6 +142,7 @@ class Connection:
         self._client.add_listener(self._take_state)
         read_events(self._client, self._take_event)
         read_buffered(self._client)
+        shake_hands_promptly(self._client)
 
     @property
     def down_since(self) -> float | None:
