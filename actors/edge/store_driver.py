@@ -2,8 +2,9 @@
 
 Owns the store's connection and this host's session. The lane never waits for it: requests gather
 (store_requests.py), answers are inputs. When the store fails, it is opened again; watches are set
-again and tell what has changed meanwhile. The lane hears of a new session only once it has the
-tables as they are now, so that it can tell what of its own is still right to be written there.
+again and tell what has changed meanwhile. While only the connection is lost, the session may outlive
+that, so it is kept, and what could not be done waits. The lane hears of a new session only once it
+has the tables as they are now, so that it can tell what of its own is still right to be written there.
 What the session before has put stays until then, so that no other host does without it.
 
 The session is the lease on the host's id. While another process on another machine holds it, this
@@ -13,6 +14,7 @@ waits for the lease to run out, for a while; who comes second is `refused`.
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Final, assert_never
 
@@ -160,6 +162,7 @@ class StoreDriver(Service):
                 except StoreError as error:
                     if not self.stopping.is_set():
                         self._failed(str(error))
+                        self._lost(str(error))
                         self._disconnect()
                         self.stopping.wait(RETRY)
         finally:
@@ -169,14 +172,18 @@ class StoreDriver(Service):
         self._failures += 1
         if why != self._why:  # said once, not with each attempt
             log.warning("store failed, trying again", error=why)
-        self._lost(why)
+        self._out(why)
 
-    def _lost(self, why: str) -> None:
-        """Let the lane know that it has no session now."""
+    def _out(self, why: str) -> None:
         if not self._why:
             down = None if self._store is None else self._store.down_since
             self._out_since = time.monotonic() if down is None else down
-        had, self._session, self._why = self._session, None, why
+        self._why = why
+
+    def _lost(self, why: str) -> None:
+        """Give up the session, and let the lane know that it has none now."""
+        self._out(why)
+        had, self._session = self._session, None
         with self._lock:
             self._round += 1
         if had is not None:
@@ -199,12 +206,24 @@ class StoreDriver(Service):
                     if self._session is not None:
                         self._session.keep_alive()
                     renew_at = time.monotonic() + every
+                if self._why and store.down_since is None:
+                    self._in_reach_again()
             except SessionLost as error:
                 log.warning("session lost", error=str(error))
                 self._lost(str(error))
                 tables = tuple(watch for watch in self._wanted if isinstance(watch, TableWatch))
                 if not self._begin_session(store, tables):
                     return
+            except StoreError as error:
+                if self.stopping.is_set() or store.down_since is None:
+                    raise
+                self._failed(str(error))
+                self._requests.give_back()
+                self.stopping.wait(RETRY)
+
+    def _in_reach_again(self) -> None:
+        log.info("store in reach again", session=self._sessions)
+        self._why = ""
 
     def _refuse_overflow(self) -> None:
         """Give up a session in which rows were left out: all are written into another one."""
@@ -224,8 +243,7 @@ class StoreDriver(Service):
         self._session = session
         self._sessions += 1
         if self._why:
-            log.info("store in reach again", session=self._sessions)
-            self._why = ""
+            self._in_reach_again()
         for watch in watches:
             self._watch(store, watch)
         if told:
@@ -259,6 +277,8 @@ class StoreDriver(Service):
         try:
             if end_session and session is not None:
                 if self.leave_session:
+                    with suppress(StoreError):
+                        session.keep_alive()  # it lasts its whole time from now on
                     session.leave()
                 else:
                     session.close()

@@ -44,6 +44,8 @@ class StoreRequests:
         self._rows: dict[_Subject, _Rows] = {}
         self._written: set[_Subject] = set()
         """Rows that this session may hold."""
+        self._in_hand: list[StoreOutput] = []
+        """What was taken, and may be given back."""
         self._woken = False
         self._overflowed = False
         self.replaced = 0
@@ -77,21 +79,25 @@ class StoreRequests:
             self.overflows += 1
 
     def take(self, timeout: float) -> StoreOutput | None:
-        """Return the next request, watches first; None after `timeout` s, or when woken."""
+        """Return the next request, watches first; None after `timeout` s, or when woken.
+
+        What was taken before is done by then.
+        """
         with self._changed:
+            self._in_hand.clear()
             self._changed.wait_for(lambda: self._woken or self._watches or self._rows, timeout)
             self._woken = False
-            if self._watches:
-                return self._watches.pop(next(iter(self._watches)))
-            if not self._rows:
+            waiting = self._watches or self._rows
+            if not waiting:
                 return None
-            subject = next(iter(self._rows))
-            row = self._rows.pop(subject)
-            if isinstance(row, PutEntry):
+            subject = next(iter(waiting))
+            request = waiting.pop(subject)
+            if isinstance(request, PutEntry):
                 self._written.add(subject)
-            elif isinstance(row, RemoveEntry):
+            elif isinstance(request, RemoveEntry):
                 self._written.discard(subject)
-            return row
+            self._in_hand.append(request)
+            return request
 
     def take_puts(self, most: int) -> tuple[PutEntry, ...]:
         """Return the puts that wait now, up to the first request of another kind. Never blocks."""
@@ -107,7 +113,19 @@ class StoreRequests:
                 subject = _subject(row)
                 del self._rows[subject]
                 self._written.add(subject)
+            self._in_hand += puts
             return tuple(puts)
+
+    def give_back(self) -> None:
+        """Have what was taken last wait again, before the rest: it could not be done."""
+        with self._changed:
+            in_hand = {_subject(request): request for request in self._in_hand}
+            self._in_hand.clear()
+            rows = {at: each for at, each in in_hand.items() if isinstance(each, _Rows)}
+            watches = {at: each for at, each in in_hand.items() if at not in rows}
+            self._written.update(rows)
+            self._rows = rows | self._rows  # the later of two wishes counts
+            self._watches = watches | self._watches
 
     def wake(self) -> None:
         """Have `take` return."""
@@ -124,6 +142,7 @@ class StoreRequests:
         """Forget the rows that wait: those that still hold will be asked for again."""
         with self._changed:
             self._rows.clear()
+            self._in_hand.clear()
             self._written.clear()
             self._overflowed = False
 

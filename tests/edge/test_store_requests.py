@@ -1,7 +1,7 @@
 """What the lane wants of the store: the latest wish about each thing, and no more than that."""
 
 from actors.edge.store_requests import StoreOutput, StoreRequests
-from actors.messages.tables import PutEntry, RemoveEntry, UnwatchTable, WatchTable
+from actors.messages.tables import PutEntry, RemoveEntry, SettleSession, UnwatchTable, WatchTable
 from actors.messages.topology import WatchObject
 
 
@@ -71,6 +71,61 @@ def test_too_many_rows_are_left_to_another_session() -> None:
     requests.begin_session()
     assert not requests.overflowed
     assert taken(requests) == [WatchTable("t")]
+
+
+def test_what_is_given_back_comes_again_before_the_rest() -> None:
+    requests = StoreRequests()
+    puts = [PutEntry("t", b"%d" % number, b"") for number in range(4)]
+    for request in puts:
+        requests.put(request)
+    requests.put(SettleSession())
+    first = requests.take(0)
+    assert (first, *requests.take_puts(2)) == tuple(puts[:3])
+    requests.give_back()
+    assert taken(requests) == [*puts, SettleSession()]
+
+
+def test_later_wish_about_a_row_takes_the_place_of_what_is_given_back() -> None:
+    requests = StoreRequests()
+    requests.put(PutEntry("t", b"a", b"1"))
+    requests.put(PutEntry("t", b"b", b"1"))
+    first = requests.take(0)
+    requests.put(RemoveEntry("t", b"a"))
+    requests.give_back()
+    assert first == PutEntry("t", b"a", b"1")
+    assert taken(requests) == [RemoveEntry("t", b"a"), PutEntry("t", b"b", b"1")]
+
+
+def test_removal_that_is_given_back_is_still_one_of_a_written_row() -> None:
+    requests = StoreRequests()
+    requests.put(PutEntry("t", b"a", b"1"))
+    taken(requests)
+    requests.put(RemoveEntry("t", b"a"))
+    requests.take(0)
+    requests.give_back()
+    requests.put(PutEntry("t", b"a", b"2"))
+    requests.put(RemoveEntry("t", b"a"))
+    assert taken(requests) == [RemoveEntry("t", b"a")]
+
+
+def test_what_was_taken_before_is_not_given_back() -> None:
+    requests = StoreRequests()
+    requests.put(WatchTable("t"))
+    requests.put(PutEntry("t", b"a", b"1"))
+    requests.take(0)
+    requests.take(0)
+    requests.give_back()
+    requests.give_back()
+    assert taken(requests) == [PutEntry("t", b"a", b"1")]
+
+
+def test_nothing_is_given_back_into_another_session() -> None:
+    requests = StoreRequests()
+    requests.put(PutEntry("t", b"a", b"1"))
+    requests.take(0)
+    requests.begin_session()
+    requests.give_back()
+    assert taken(requests) == []
 
 
 def test_waiting_ends_when_woken() -> None:

@@ -84,6 +84,11 @@ class ZookeeperSession:
         """The name given to open_session."""
         return self._owner
 
+    @property
+    def down_since(self) -> float | None:
+        """Since when (time.monotonic) no server is reached, None if one is."""
+        return self._connection.down_since
+
     def put(self, table: str, key: bytes, value: bytes) -> int:
         """Set this owner's entry; return its seq. Raises SessionLost, StoreError."""
         name = checked_entry_name(self._url, table, key, value, self._owner)
@@ -305,17 +310,21 @@ class ZookeeperSession:
     def _watch_lease(self) -> None:
         """Wait for the end of the lease, then close the connection.
 
-        When the lease ran out because no server was reached, it is for the server to end the
-        session: the owner is there, and will put its entries again.
+        While no server is reached, the owner cannot renew it: the server decides then, and once one
+        is reached again there is a lease's time to renew it in.
         """
         with self._wake:
             while not self._ended:
                 left = self._deadline - time.monotonic()
-                if left > 0 or self._busy:
+                if self._busy:
                     # A call that waits for the connection bounds itself.
-                    self._wake.wait(max(left, 0.0) if not self._busy else CALL_SECONDS)
+                    self._wake.wait(CALL_SECONDS)
+                elif left > 0:
+                    self._wake.wait(left)
+                elif self._connection.down_since is not None:
+                    self._deadline += self._ttl
                 else:
-                    self._ended, self._left = True, self._connection.down_since is not None
+                    self._ended = True
         if self._left:
             self._connection.leave()
         else:

@@ -68,8 +68,9 @@ class ZookeeperStore:
 
     @property
     def down_since(self) -> float | None:
-        """Since when (time.monotonic) no server is reached, None if one is."""
-        return self._connection.down_since
+        """Since when (time.monotonic) no server is reached, by a session's connection too; or None."""
+        times = [self._connection.down_since, *(each.down_since for each in self._sessions)]
+        return min((time for time in times if time is not None), default=None)
 
     def read(self, key: ObjectKey) -> StoredObject | None:
         """Return the object, or None. Raises StoreError."""
