@@ -6,13 +6,26 @@ The tests marked `kernel` need a kernel with the openvswitch module, which `pyth
 finds or boots. They are left out of other runs without a word, being no part of them.
 """
 
+from collections.abc import Iterator
+
 import pytest
 from hypothesis import HealthCheck, settings
+from pykka import ActorRegistry
 
 from tests.kernel.families import have_openvswitch
 
 settings.register_profile("unhurried", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("unhurried")
+
+
+@pytest.fixture(autouse=True)
+def actors_forgotten() -> Iterator[None]:
+    """Leave nothing of a test's lane: pykka keeps all actors that were not stopped, and a buffer each."""
+    before = {id(ref) for ref in ActorRegistry.get_all()}
+    yield
+    for ref in ActorRegistry.get_all():
+        if id(ref) not in before:
+            ActorRegistry.unregister(ref)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
