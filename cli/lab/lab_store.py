@@ -26,7 +26,10 @@ _PORT: Final = 2181
 _OPTIONS: Final = ServerOptions(tick=500, durable=False, listen=STORE_ADDRESS)
 _FIRST_PAUSE: Final = 0.3
 _LONGEST_PAUSE: Final = 5.0
-"""Seconds before a restart: the first one's, doubled with each up to the longest."""
+"""Seconds before a restart: the first one's, doubled with each up to the longest.
+
+A server that ran longer than the longest pause begins with the first again.
+"""
 _BACKLOG: Final = 64
 
 _log = logging.getLogger("ayatori.lab")
@@ -120,6 +123,7 @@ class OwnServer(LabStore):
         )
         self._server = ZookeeperServer(files.zookeeper, Member(1, _PORT, 0, 0), (), _OPTIONS)
         self._pause = _FIRST_PAUSE
+        self._started = 0.0
 
     @property
     def pid(self) -> int | None:
@@ -145,10 +149,13 @@ class OwnServer(LabStore):
         if self.start_at is None and self._server.ended:
             _log.warning("the ZooKeeper server ended: %s", self._server.last_words())
             self._server.stop()
+            if now - self._started > _LONGEST_PAUSE:
+                self._pause = _FIRST_PAUSE
             self.start_at = now + self._pause
             self._pause = min(_LONGEST_PAUSE, self._pause * 2)
         if self.start_at is not None and self.start_at <= now:
             self.start_at = None
+            self._started = now
             try:
                 self._server.start()
             except (OSError, ZookeeperFailed) as error:
