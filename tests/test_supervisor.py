@@ -21,6 +21,7 @@ from actors.state.replay import Replay
 from actors.state.store.holder import Holder, OwnerTaken
 from actors.state.store.open import open_store
 from actors.values import stable_id
+from tests.processes import children_of, soft_datapaths_of
 
 pytestmark = pytest.mark.lab
 
@@ -193,15 +194,7 @@ def test_a_datapath_process_that_dies_is_started_again(
     agent.wait_ready()
 
     def datapaths() -> list[int]:
-        children: list[str] = []
-        for task in Path(f"/proc/{agent.process.pid}/task").iterdir():
-            with contextlib.suppress(FileNotFoundError, ProcessLookupError):  # a thread that ended
-                children += (task / "children").read_text().split()
-        return [
-            int(pid)
-            for pid in children
-            if b"actors.datapath.soft" in Path(f"/proc/{pid}/cmdline").read_bytes()
-        ]
+        return soft_datapaths_of(agent.process.pid)
 
     before = datapaths()
     assert len(before) == 1
@@ -217,9 +210,8 @@ def test_a_stop_that_also_reaches_the_soft_datapath_is_no_failure(
 ) -> None:
     agent = start()
     agent.wait_ready()
-    children = Path(f"/proc/{agent.process.pid}/task").glob("*/children")
-    for child in "".join(path.read_text() for path in children).split():
-        os.kill(int(child), signal.SIGTERM)
+    for child in children_of(agent.process.pid):
+        os.kill(child, signal.SIGTERM)
     assert agent.end() == 0
     assert "error" not in agent.logged()
 

@@ -111,13 +111,13 @@ def test_a_port_whose_binding_went_while_the_agent_was_down_is_unplugged(
 def test_a_clean_stop_leaves_nothing_behind_or_with_keep_flows_a_datapath_that_forwards(
     shared: Network, kernel: KernelRequests
 ) -> None:
-    told = json.loads(config_of(shared, "h1").read_text())
+    session = json.loads(config_of(shared, "h1").read_text())["session"]
     configure(shared, "h1", keep_flows=True, session={"ttl": 60.0})
     with without_keeper(shared, "h1") as agent:
         end(agent, signal.SIGTERM)  # of one that was not told yet
         assert not kernel.datapath()
         assert not kernel.has_link()
-    configure(shared, "h1", **told)
+    configure(shared, "h1", keep_flows=False, session=session)
     web1 = shared.machine("web1")
     with pinging(web1, DB1, 0.1) as near, pinging(web1, DB2, 0.1) as far:
         first = near.goes_on(5), far.goes_on(5)

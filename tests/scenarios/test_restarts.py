@@ -8,6 +8,7 @@ import pytest
 
 from cli.lab import leftovers
 from tests.lab.runner import ROOT
+from tests.processes import soft_datapaths_of
 from tests.scenarios.echo import pinging, reaches
 from tests.scenarios.network import Network
 from tests.scenarios.traffic import tcp_arrives_whole
@@ -31,15 +32,8 @@ def end(pid: int, number: signal.Signals) -> None:
 
 def datapath_of(agent: int) -> int:
     """Return the process of an agent's soft datapath."""
-    children = Path(f"/proc/{agent}/task").glob("*/children")
-    pids = [int(pid) for each in children for pid in each.read_text().split()]
-    found = [pid for pid in pids if b"actors.datapath.soft" in _command(pid)]
-    assert len(found) == 1, [_command(pid) for pid in pids]
-    return found[0]
-
-
-def _command(pid: int) -> bytes:
-    return Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ")
+    (found,) = soft_datapaths_of(agent)
+    return found
 
 
 def agent_of(network: Network, host: str) -> int:

@@ -72,13 +72,8 @@ class Change:
         eventually(lambda: all(map(self.known_at, hosts)), f"{self._to} at {hosts}")
 
 
-def sessions(network: Network) -> dict[str, int]:
-    """Return which session each agent is in, by number."""
-    return {host: link(network, host)["sessions"] for host in HOSTS}
-
-
 def failures(network: Network) -> dict[str, int]:
-    """Return how often each agent has given its store up."""
+    """Return how often each agent's store has failed it."""
     return {host: link(network, host)["failures"] for host in HOSTS}
 
 
@@ -127,12 +122,12 @@ def test_no_ping_and_no_update_is_lost_with_the_leader(shared: Network, ensemble
     all_reach_all(shared)
 
 
-def test_hosts_go_on_while_there_is_no_quorum_and_write_their_rows_again_after_it(
+def test_hosts_go_on_while_there_is_no_quorum_and_nothing_is_lost_when_there_is_one(
     shared: Network, ensemble: Ensemble
 ) -> None:
     agrees(shared)
     all_reach_all(shared)
-    before, failed = sessions(shared), failures(shared)
+    failed = failures(shared)
     with ExitStack() as stack:
         (ping,) = pings(stack, shared, ("a1", "c3"))
         first = ping.goes_on()
@@ -140,7 +135,8 @@ def test_hosts_go_on_while_there_is_no_quorum_and_write_their_rows_again_after_i
             server.kill()
         eventually(lambda: all(away_for(shared, host) > 1.5 * LEASE for host in HOSTS), "expired")
         eventually(
-            lambda: all(now > failed[host] for host, now in failures(shared).items()), "given up"
+            lambda: all(now > failed[host] for host, now in failures(shared).items()),
+            "a call failed",
         )
         simulated = shared.simulated("h1")
         tcp_arrives_whole(shared.machine("a1"), shared.machine("b3"), ADDRESSES["b3"], 100_000)
@@ -154,7 +150,6 @@ def test_hosts_go_on_while_there_is_no_quorum_and_write_their_rows_again_after_i
         agrees(shared)
         ping.goes_on()
     assert ping.lost(first) == []
-    assert all(number > before[host] for host, number in sessions(shared).items())
     all_reach_all(shared)
 
 
