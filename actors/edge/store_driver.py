@@ -59,8 +59,12 @@ STATE_TABLES = ActorName("state-tables")
 RETRY: Final = 0.5
 _RENEWALS: Final = 4
 """How often the lease is renewed in the time that it lasts."""
-_MOST_PUTS: Final = 100
+_MOST_PUTS: Final = 500
 """Rows that are put together with one that came before them."""
+_BURST: Final = 10
+_GATHER: Final = 0.02
+"""Seconds in which more rows may come after so many were put together. A transaction and its echo cost
+as much as twenty rows in them, and take the lane's turn: a flood of new MACs is to have few of them."""
 _PATIENCE: Final = 1.5
 """Leases to wait for another machine's to run out: its last renewal, and the store's slowness."""
 
@@ -316,6 +320,8 @@ class StoreDriver(Service):
         rest = self._requests.take_puts(_MOST_PUTS)
         if rest:
             session.put_all(tuple((row.table, row.key, row.value) for row in (first, *rest)))
+            if len(rest) >= _BURST:
+                self.stopping.wait(_GATHER)
         else:
             session.put(first.table, first.key, first.value)
 

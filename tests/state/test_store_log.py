@@ -67,7 +67,7 @@ def _log(database: Database, bounds: LogBounds, changes: int, at: int = 0, size:
         writer = ChangeWriter(connection, at, bounds)
         for _ in range(changes):
             writer.append(EntryPut("t", b"key", b"x" * size, "h1", writer.next_revision))
-        writer.trim()
+        writer.write()
 
 
 def _kept(database: Database) -> int:

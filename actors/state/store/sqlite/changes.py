@@ -5,9 +5,11 @@ is, and readers see no holes. The log is bounded: who falls behind the bounds re
 """
 
 import sqlite3
-from itertools import groupby, takewhile
+from itertools import groupby
 from operator import itemgetter
+from typing import Final
 
+import msgspec
 from msgspec import Struct
 
 from actors.state.store.interface import (
@@ -17,6 +19,7 @@ from actors.state.store.interface import (
     ObjectKey,
     StoreError,
 )
+from actors.state.store.sqlite.many_rows import Row, insert
 
 Change = ObjectChanged | EntryPut | EntryRemoved
 
@@ -58,6 +61,7 @@ class ChangeWriter:
             "SELECT volume FROM changes ORDER BY revision DESC LIMIT 1"
         ).fetchone()
         self._volume: int = row[0] if row else 0
+        self._rows: list[Row] = []
 
     @property
     def next_revision(self) -> int:
@@ -80,13 +84,16 @@ class ChangeWriter:
                 what = _REMOVED
         self._volume += _ROW_OVERHEAD + len(data or b"")
         row = (self._next, self._first, what, scope, name, owner, number, data)
-        self._connection.execute(
-            "INSERT INTO changes VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-            (*row, self._now, self._volume),
-        )
+        self._rows.append((*row, self._now, self._volume))
         self._next += 1
 
-    def trim(self) -> None:
+    def write(self) -> None:
+        """Write the changes, at the end of their transaction; forget the oldest if there are too many."""
+        insert(self._connection, "INSERT INTO changes", self._rows)
+        self._rows.clear()
+        self._trim()
+
+    def _trim(self) -> None:
         """Forget the oldest changes if the log has outgrown its bounds; seldom, and many at once."""
         oldest = self._connection.execute(
             "SELECT revision, volume, at FROM changes ORDER BY revision LIMIT 1"
@@ -128,28 +135,34 @@ def changes_after(
     oldest = connection.execute("SELECT min(revision) FROM changes").fetchone()[0]
     if oldest is None or oldest > revision + 1:
         return FellBehind()
-    rows = connection.execute(
-        "SELECT revision, batch, what, scope, key, owner, number, data FROM changes"
-        " WHERE revision > ? ORDER BY revision",
-        (revision,),
-    )
-    wanted = takewhile(lambda row: row[1] <= revision + limit, rows)
-    batches = tuple(
-        Batch(tuple((row[0], _change(row)) for row in batch))
-        for _, batch in groupby(wanted, key=itemgetter(1))
-    )
-    rows.close()
-    return batches
+    text = connection.execute(_CHANGES_AFTER, (revision, revision + limit)).fetchone()[0]
+    try:
+        rows = _decoder.decode(text)
+        return tuple(
+            Batch(tuple((row[0], _change(row)) for row in batch))
+            for _, batch in groupby(rows, key=itemgetter(1))
+        )
+    except ValueError as error:  # msgspec's DecodeError, UnicodeDecodeError, odd hexadecimal digits
+        raise StoreError(f"the change log is damaged behind revision {revision}") from error
 
 
-def _change(row: tuple[int, int, int, str, bytes, str, int, bytes | None]) -> Change:
-    _, _, what, scope, key, owner, number, data = row
+def _change(row: "_Row") -> Change:
+    _, _, what, scope_hex, key_hex, owner_hex, number, data_hex = row
+    scope, key = bytes.fromhex(scope_hex).decode(), bytes.fromhex(key_hex)
+    data = None if data_hex is None else bytes.fromhex(data_hex)
     if what == _OBJECT:
-        try:
-            return ObjectChanged(ObjectKey(scope, key.decode()), number, data)
-        except UnicodeDecodeError as error:
-            raise StoreError(f"the change log is damaged at revision {row[0]}") from error
+        return ObjectChanged(ObjectKey(scope, key.decode()), number, data)
     if data is None or what not in {_PUT, _REMOVED}:
-        raise StoreError(f"the change log is damaged at revision {row[0]}")
+        raise ValueError(f"no change of kind {what}")
     kind = EntryPut if what == _PUT else EntryRemoved
-    return kind(scope, key, data, owner, number)
+    return kind(scope, key, data, bytes.fromhex(owner_hex).decode(), number)
+
+
+_Row = tuple[int, int, int, str, str, str, int, str | None]
+_decoder: Final = msgspec.json.Decoder(list[_Row])
+_CHANGES_AFTER: Final = """
+    SELECT json_group_array(json_array(
+        revision, batch, what, hex(scope), hex(key), hex(owner), number,
+        CASE WHEN data IS NULL THEN NULL ELSE hex(data) END))
+    FROM (SELECT * FROM changes WHERE revision > ? AND batch <= ? ORDER BY revision)"""
+"""All of them as one value: each row would be a step (many_rows.py)."""

@@ -4,12 +4,15 @@ Every function works inside the caller's transaction; times are nanoseconds of C
 """
 
 import sqlite3
+from collections.abc import Sequence
+from itertools import chain
 
 import msgspec
 
 from actors.state.store.holder import Lease
 from actors.state.store.interface import EntryPut, EntryRemoved
 from actors.state.store.sqlite.changes import ChangeWriter
+from actors.state.store.sqlite.many_rows import Row, in_statements, insert, places
 
 PERSISTENT = ""
 """The owner of entries that no session owns."""
@@ -26,22 +29,46 @@ def read_entries(connection: sqlite3.Connection, table: str) -> tuple[EntryPut, 
     return tuple(EntryPut(*row) for row in rows)
 
 
-def put_entry(
+def put_entries(
     connection: sqlite3.Connection,
     log: ChangeWriter,
-    entry: tuple[str, bytes, bytes],
+    entries: Sequence[tuple[str, bytes, bytes]],
     owner: str,
     session: int | None,
 ) -> int:
-    """Put (table, key, value) for `owner`, replacing its earlier one; return its seq."""
-    table, key, value = entry
-    remove_entry(connection, log, table, key, owner)
-    seq = 0 if session is None else log.next_revision
-    connection.execute(
-        "INSERT INTO entries VALUES (?, ?, ?, ?, ?, ?)", (table, key, owner, value, seq, session)
-    )
-    log.append(EntryPut(table, key, value, owner, seq))
+    """Put each (table, key, value) for `owner`, replacing its earlier one; return the last one's seq."""
+    found = _current_entries(connection, entries, owner)
+    rows: dict[tuple[str, bytes], Row] = {}
+    seq = 0
+    for table, key, value in entries:
+        address = table, key
+        before = found.get(address)
+        if before is not None:
+            log.append(EntryRemoved(table, key, before[0], owner, before[1]))
+        seq = 0 if session is None else log.next_revision
+        log.append(EntryPut(table, key, value, owner, seq))
+        found[address] = value, seq
+        rows[address] = table, key, owner, value, seq, session
+    insert(connection, "INSERT OR REPLACE INTO entries", tuple(rows.values()))
     return seq
+
+
+def _current_entries(
+    connection: sqlite3.Connection, entries: Sequence[tuple[str, bytes, bytes]], owner: str
+) -> dict[tuple[str, bytes], tuple[bytes, int]]:
+    """Return value and seq of those of the entries that the owner has already."""
+    found: dict[tuple[str, bytes], tuple[bytes, int]] = {}
+    for piece in in_statements(entries):
+        addresses = chain.from_iterable((table, key) for table, key, _ in piece)
+        rows = connection.execute(
+            # CROSS JOIN: SQLite is to look each address up, and not through the whole table.
+            f"WITH wanted(name, key) AS (VALUES {places(len(piece), 2)})"  # noqa: S608 - no words
+            " SELECT entries.name, entries.key, value, seq FROM wanted CROSS JOIN entries"
+            " ON entries.name = wanted.name AND entries.key = wanted.key AND owner = ?",
+            (*addresses, owner),
+        )
+        found.update(((table, key), (value, seq)) for table, key, value, seq in rows)
+    return found
 
 
 def remove_entry(

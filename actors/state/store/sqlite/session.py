@@ -7,7 +7,7 @@ from actors.state.store.interface import SessionLost
 from actors.state.store.sqlite.entries import (
     end_overdue_sessions,
     end_session,
-    put_entry,
+    put_entries,
     remove_entry,
     renew_session,
     session_lives,
@@ -44,19 +44,16 @@ class SqliteSession:
 
     def put(self, table: str, key: bytes, value: bytes) -> int:
         """Set this owner's entry; return its seq. Raises SessionLost, StoreError."""
-        with self._lease() as transaction:
-            entry = (table, key, value)
-            return put_entry(
-                transaction.connection, transaction.log, entry, self._owner, self._session
-            )
+        return self._put(((table, key, value),))
 
     def put_all(self, entries: tuple[tuple[str, bytes, bytes], ...]) -> None:
         """Set entries in one transaction. Raises SessionLost, StoreError."""
+        self._put(entries)
+
+    def _put(self, entries: tuple[tuple[str, bytes, bytes], ...]) -> int:
         with self._lease() as transaction:
-            for entry in entries:
-                put_entry(
-                    transaction.connection, transaction.log, entry, self._owner, self._session
-                )
+            connection, log = transaction.connection, transaction.log
+            return put_entries(connection, log, entries, self._owner, self._session)
 
     def remove(self, table: str, key: bytes, seq: int | None = None) -> bool:
         """Remove this owner's entry; tell if it was there. Raises SessionLost, StoreError."""

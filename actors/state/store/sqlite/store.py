@@ -27,7 +27,7 @@ from actors.state.store.sqlite.delivery import Delivery, Report
 from actors.state.store.sqlite.entries import (
     PERSISTENT,
     begin_session,
-    put_entry,
+    put_entries,
     read_entries,
     remove_entry,
     session_lease,
@@ -118,7 +118,7 @@ class SqliteStore:
             if value is None:
                 remove_entry(connection, log, table, key, PERSISTENT)
             else:
-                put_entry(connection, log, (table, key, value), PERSISTENT, session=None)
+                put_entries(connection, log, ((table, key, value),), PERSISTENT, session=None)
 
     def open_session(self, owner: str, ttl: float, holder: Holder | None = None) -> SqliteSession:
         """Open the session of `owner`, with a lease of `ttl` seconds. Raises OwnerTaken, StoreError."""

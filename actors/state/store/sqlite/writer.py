@@ -39,7 +39,7 @@ class Writer:
             log = ChangeWriter(connection, now, self._bounds)
             yield Transaction(connection, log, now)
             if log.wrote:
-                log.trim()
+                log.write()
         if log.wrote:
             self._announce()
 
