@@ -67,6 +67,23 @@ class TableContract(StoreFixtures):
         session.put_all((("t", b"a", b"3"), ("t", b"b", b"4")))
         assert [e.value for e in store.entries("t")] == [b"3", b"4"]
 
+    def test_many_entries_put_together_are_told_as_single_ones_are(self, store: Store) -> None:
+        watcher = Recorder()
+        store.watch(TableWatch("t"), watcher)
+        watcher.wait_complete()
+        session = store.open_session("h1", LONG)
+        keys = [b"%03d" % number for number in range(250)]
+        session.put_all(tuple(("t", key, b"one") for key in keys[:150]))
+        session.put_all(tuple(("t", key, b"two") for key in keys[75:]))
+        session.put("t", b"last", b"")
+        watcher.wait(lambda recorder: len(recorder.entries) == 251)
+        assert watcher.entries == store.entries("t")
+        assert [(e.key, e.value) for e in store.entries("t")][:-1] == [
+            (key, b"one" if number < 75 else b"two") for number, key in enumerate(keys)
+        ]
+        gone = [event.key for event in watcher.updates if isinstance(event, EntryRemoved)]
+        assert gone == keys[75:150]
+
     def test_put_replaces_the_owners_entry_in_one_step(self, store: Store) -> None:
         watcher = Recorder()
         store.watch(TableWatch("t"), watcher)
