@@ -13,7 +13,7 @@ from actors.state.store.interface import EntryPut, EntryRemoved, Store, TableWat
 from actors.state.store.open import open_store
 from actors.values import ActorName, HostId
 from tests.state.store_recorder import Recorder
-from tests.state.zookeeper_fixtures import Opener, ZookeeperFixtures, until
+from tests.state.zookeeper_fixtures import ProxiedServerFixtures, until
 from tests.zookeeper.ensemble import Ensemble, running
 from tests.zookeeper.proxy import Proxy
 
@@ -40,16 +40,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ensemble]:
         yield ensemble
 
 
-class TestStoreDriver(ZookeeperFixtures):
-    @pytest.fixture
-    def proxy(self, server: Ensemble) -> Iterator[Proxy]:
-        with Proxy(server.servers[0].address) as proxy:
-            yield proxy
-
-    @pytest.fixture
-    def near(self, opener: Opener, server: Ensemble, root: str) -> Store:
-        return opener(server.url(root))
-
+class TestStoreDriver(ProxiedServerFixtures):
     @pytest.fixture
     def lane(self) -> HeardLane:
         return HeardLane()

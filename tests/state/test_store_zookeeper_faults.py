@@ -30,7 +30,7 @@ from tests.state.zookeeper_fixtures import (
     B2,
     B3,
     Opener,
-    ZookeeperFixtures,
+    ProxiedServerFixtures,
     fails,
     until,
 )
@@ -49,17 +49,7 @@ def _keep_for_ever(session: Session) -> None:
         session.keep_alive()
 
 
-class TestFaults(ZookeeperFixtures):
-    @pytest.fixture
-    def proxy(self, server: Ensemble) -> Iterator[Proxy]:
-        with Proxy(server.servers[0].address) as proxy:
-            yield proxy
-
-    @pytest.fixture
-    def near(self, opener: Opener, server: Ensemble, root: str) -> Store:
-        """A store with a link that holds."""
-        return opener(server.url(root))
-
+class TestFaults(ProxiedServerFixtures):
     @pytest.fixture
     def far(self, near: Store, opener: Opener, proxy: Proxy, root: str) -> Store:
         """The same store, behind the proxy."""

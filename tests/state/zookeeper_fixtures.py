@@ -10,6 +10,8 @@ import pytest
 from actors.state.store.interface import ObjectKey, Store, StoreError
 from actors.state.store.open import open_store
 from tests.state.store_recorder import PATIENCE
+from tests.zookeeper.ensemble import Ensemble
+from tests.zookeeper.proxy import Proxy
 
 B1, B2, B3 = (ObjectKey("bridge", name) for name in ("b1", "b2", "b3"))
 _names = itertools.count()
@@ -35,6 +37,20 @@ class ZookeeperFixtures:
                 return store
 
             yield open_one
+
+
+class ProxiedServerFixtures(ZookeeperFixtures):
+    """For modules whose `server` is an ensemble of one."""
+
+    @pytest.fixture
+    def proxy(self, server: Ensemble) -> Iterator[Proxy]:
+        with Proxy(server.servers[0].address) as proxy:
+            yield proxy
+
+    @pytest.fixture
+    def near(self, opener: Opener, server: Ensemble, root: str) -> Store:
+        """A store with a link that holds."""
+        return opener(server.url(root))
 
 
 def until(condition: Callable[[], bool]) -> None:
