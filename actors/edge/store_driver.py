@@ -321,7 +321,7 @@ class StoreDriver(Service):
         if rest:
             session.put_all(tuple((row.table, row.key, row.value) for row in (first, *rest)))
             if len(rest) >= _BURST:
-                self.stopping.wait(_GATHER)
+                self._requests.gather(_GATHER)
         else:
             session.put(first.table, first.key, first.value)
 

@@ -47,6 +47,8 @@ class StoreRequests:
         self._in_hand: list[StoreOutput] = []
         """What was taken, and may be given back."""
         self._woken = False
+        self._gathering = False
+        """Whether whoever takes waits for watches only."""
         self._overflowed = False
         self.replaced = 0
         """Requests that a later one about the same thing made needless."""
@@ -61,6 +63,8 @@ class StoreRequests:
         with self._changed:
             if isinstance(request, _Rows):
                 self._put_row(request)
+                if self._gathering:
+                    return
             else:
                 subject = _subject(request)
                 self.replaced += self._watches.pop(subject, None) is not None
@@ -115,6 +119,13 @@ class StoreRequests:
                 self._written.add(subject)
             self._in_hand += puts
             return tuple(puts)
+
+    def gather(self, seconds: float) -> None:
+        """Let rows come for some time, unheard; a watch, for which packets may wait, ends that."""
+        with self._changed:
+            self._gathering = True
+            self._changed.wait_for(lambda: self._woken or self._watches, seconds)
+            self._gathering = False
 
     def give_back(self) -> None:
         """Have what was taken last wait again, before the rest: it could not be done."""

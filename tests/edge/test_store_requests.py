@@ -1,8 +1,11 @@
 """What the lane wants of the store: the latest wish about each thing, and no more than that."""
 
+import threading
+
 from actors.edge.store_requests import StoreOutput, StoreRequests
 from actors.messages.tables import PutEntry, RemoveEntry, SettleSession, UnwatchTable, WatchTable
 from actors.messages.topology import WatchObject
+from tests.state.store_recorder import PATIENCE
 
 
 def taken(requests: StoreRequests) -> list[object]:
@@ -126,6 +129,31 @@ def test_nothing_is_given_back_into_another_session() -> None:
     requests.begin_session()
     requests.give_back()
     assert taken(requests) == []
+
+
+def test_rows_gather_until_a_watch_comes() -> None:
+    requests = StoreRequests()
+    gathered = threading.Thread(target=requests.gather, args=(PATIENCE,))
+    gathered.start()
+    for number in range(100):
+        requests.put(PutEntry("t", b"%d" % number, b""))
+    assert gathered.is_alive()
+    requests.put(WatchTable("t"))
+    gathered.join(PATIENCE / 2)
+    assert not gathered.is_alive()
+    assert requests.take(0) == WatchTable("t")
+    assert len(taken(requests)) == 100
+
+
+def test_gathering_ends_when_woken() -> None:
+    requests = StoreRequests()
+    gathered = threading.Thread(target=requests.gather, args=(PATIENCE,))
+    gathered.start()
+    requests.put(PutEntry("t", b"a", b""))
+    requests.wake()
+    gathered.join(PATIENCE / 2)
+    assert not gathered.is_alive()
+    assert requests.take(0) == PutEntry("t", b"a", b"")
 
 
 def test_waiting_ends_when_woken() -> None:
